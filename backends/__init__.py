@@ -1,0 +1,1 @@
+"""Backends: one folder each, behind the contract of `mohaq.backends.base`."""

@@ -1,0 +1,1 @@
+"""The compiler core: dialects, parameters, frontends, interpreters, driver and search."""

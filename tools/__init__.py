@@ -1,0 +1,1 @@
+"""Command line, opt driver, speech corpus, training recipes and benchmarks."""
