@@ -1,0 +1,1 @@
+"""Analyses that passes, backends and the search share."""

@@ -1,0 +1,1 @@
+"""The dialects of the core: `param`, `quant`, `nn` (float) and `qnn` (integers only)."""

@@ -1,0 +1,64 @@
+"""`qnn`: integer programs. Their meaning is `compiler/interpreters/integer.py` and
+docs/semantics.md; every operation here computes exactly in integers.
+
+No value may need more than 63 bits and a sign; result widths make overflow impossible
+(the verifier checks it), except where an op says `saturate`.
+"""
+
+from xdsl.ir import Dialect
+
+from mohaq.compiler.dialects.qnn.elementwise import (
+    AddOp,
+    BiasOp,
+    LookupOp,
+    MulOp,
+    RequantizeOp,
+    RsubOp,
+    SaturateOp,
+    ShlOp,
+    TableOp,
+)
+from mohaq.compiler.dialects.qnn.matmul import AccAttr, MatmulOp, SplitOp
+from mohaq.compiler.dialects.qnn.scan import ConcatOp, ScanOp, SliceOp, YieldOp
+
+Qnn = Dialect(
+    "qnn",
+    [
+        AddOp,
+        BiasOp,
+        ConcatOp,
+        LookupOp,
+        MatmulOp,
+        MulOp,
+        RequantizeOp,
+        RsubOp,
+        SaturateOp,
+        ScanOp,
+        ShlOp,
+        SliceOp,
+        SplitOp,
+        TableOp,
+        YieldOp,
+    ],
+    [AccAttr],
+)
+
+__all__ = [
+    "AccAttr",
+    "AddOp",
+    "BiasOp",
+    "ConcatOp",
+    "LookupOp",
+    "MatmulOp",
+    "MulOp",
+    "Qnn",
+    "RequantizeOp",
+    "RsubOp",
+    "SaturateOp",
+    "ScanOp",
+    "ShlOp",
+    "SliceOp",
+    "SplitOp",
+    "TableOp",
+    "YieldOp",
+]

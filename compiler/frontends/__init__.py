@@ -1,0 +1,1 @@
+"""Importers: from the user's model file to the `nn` dialect."""

@@ -1,0 +1,1 @@
+"""Executable semantics: `nn` in float, `qnn` in integers (the reference)."""

@@ -1,0 +1,203 @@
+"""A program: a module and its parameters. Saved, it is one folder (DESIGN D2)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from xdsl.dialects.builtin import DictionaryAttr, ModuleOp, StringAttr
+from xdsl.dialects.func import FuncOp
+from xdsl.ir import Attribute, Operation
+from xdsl.parser import Parser
+from xdsl.utils.exceptions import ParseError, VerifyException
+
+from mohaq.compiler.context import MohaqContext
+from mohaq.compiler.diagnostics import MohaqError
+from mohaq.compiler.dialects.nn import LayerOp
+from mohaq.compiler.dialects.param import DeclareOp, LoadOp
+from mohaq.compiler.dialects.quant import GridAttr
+from mohaq.compiler.files import write_text
+from mohaq.compiler.parameters import ParameterStore, check_array
+
+MODULE_FILE = "program.mlir"
+PARAMETER_FILE = "parameters.safetensors"
+ENTRY = "main"
+GRID_KEY = "quant.grid"
+"""Name of the attribute that gives an argument or result of the entry its grid."""
+
+
+@dataclass
+class Program:
+    """A module with one entry function `main`, and the arrays its parameters name."""
+
+    module: ModuleOp
+    parameters: ParameterStore
+
+    def context(self, base_dir: Path | None = None) -> MohaqContext:
+        """A context over this program's parameters."""
+        return MohaqContext(parameters=self.parameters, base_dir=base_dir or Path.cwd())
+
+    @property
+    def entry(self) -> FuncOp:
+        """The function `main`.
+
+        Raises:
+            MohaqError: there is none.
+        """
+        for op in self.module.body.block.ops:
+            if isinstance(op, FuncOp) and op.sym_name.data == ENTRY:
+                return op
+        raise MohaqError(f"the program has no function '{ENTRY}'")
+
+    def layers(self) -> Iterator[LayerOp]:
+        """The layer ops of `main`, in program order."""
+        for op in self.entry.body.block.ops:
+            if isinstance(op, LayerOp):
+                yield op
+
+    def clone(self) -> Program:
+        """An independent copy (the arrays are shared: they are read-only)."""
+        return Program(self.module.clone(), self.parameters.copy())
+
+    def text(self) -> str:
+        """The module as text."""
+        return f"{self.module}\n"
+
+    def declared(self) -> dict[str, DeclareOp]:
+        """{name: declaration} of all parameters."""
+        return {
+            op.sym_name.data: op for op in self.module.body.block.ops if isinstance(op, DeclareOp)
+        }
+
+    def prune_parameters(self) -> None:
+        """Drop declarations and arrays that no op loads."""
+        used = {op.symbol for op in self.module.walk() if isinstance(op, LoadOp)}
+        for name, op in self.declared().items():
+            if name not in used:
+                op.detach()
+                op.erase()
+        for name in list(self.parameters):
+            if name not in used:
+                del self.parameters[name]
+
+    def seal(self) -> None:
+        """Write the content hash of every parameter into its declaration."""
+        for name, op in self.declared().items():
+            op.attributes["sha256"] = StringAttr(self.parameters.sha256(name))
+
+    def verify(self) -> None:
+        """Verify the IR, the uniqueness of layer names and the parameters' data.
+
+        Raises:
+            MohaqError: something does not hold.
+        """
+        verify_module(self.module)
+        seen: set[str] = set()
+        for layer in self.layers():
+            if layer.label in seen:
+                raise MohaqError(f"two layers are called '{layer.label}'")
+            seen.add(layer.label)
+        for name, op in self.declared().items():
+            check_array(name, self.parameters[name], op.type)
+            said = op.sha256.data if op.sha256 else None
+            if said is not None and said != self.parameters.sha256(name):
+                raise MohaqError(
+                    "the data is not what this program was saved with",
+                    where=f"parameter '{name}'",
+                    why=f"sha256 {self.parameters.sha256(name)[:12]}, recorded {said[:12]}",
+                )
+
+    def content_hash(self) -> str:
+        """sha256 over the module's text and all parameters' hashes."""
+        digest = hashlib.sha256(self.text().encode())
+        for name in sorted(self.declared()):
+            digest.update(f"{name}={self.parameters.sha256(name)};".encode())
+        return digest.hexdigest()
+
+    def save(self, folder: Path) -> None:
+        """Write `program.mlir` and `parameters.safetensors` into a folder."""
+        self.seal()
+        self.verify()
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.parameters.save(folder / PARAMETER_FILE, self.declared())
+        write_text(folder / MODULE_FILE, self.text())
+
+    @staticmethod
+    def load(path: Path, context: MohaqContext | None = None) -> Program:
+        """Load a saved folder, or a lone `.mlir` file with its parameters beside it.
+
+        Raises:
+            MohaqError: missing or malformed files, data that do not fit the program.
+        """
+        path = Path(path)
+        source = path / MODULE_FILE if path.is_dir() else path
+        if not source.is_file():
+            raise MohaqError(f"no program here (expected {source.name})", where=str(path))
+        data = source.parent / PARAMETER_FILE
+        stored = ParameterStore.load(data) if data.is_file() else ParameterStore()
+        ctx = context or MohaqContext()
+        ctx.parameters = stored
+        try:
+            text = source.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise MohaqError("cannot read this file", where=str(source), why=str(error)) from None
+        program = Program(parse_module(text, ctx, str(source)), stored)
+        program.verify()
+        return program
+
+
+def parse_module(text: str, ctx: MohaqContext, name: str) -> ModuleOp:
+    """Parse a module, turning parser errors into one message.
+
+    Raises:
+        MohaqError: syntax or type error, with the place in the text.
+    """
+    try:
+        return Parser(ctx, text, name).parse_module()
+    except (ParseError, VerifyException) as error:
+        raise MohaqError("cannot parse this program", where=name, why=str(error).strip()) from None
+    except (ValueError, KeyError, IndexError, RecursionError) as error:
+        # xDSL reports some malformed attributes this way, without a place.
+        raise MohaqError("cannot parse this program", where=name, why=str(error)) from None
+
+
+def verify_module(module: ModuleOp) -> None:
+    """Run the verifier, turning its error into one message.
+
+    Raises:
+        MohaqError: the module is not valid.
+    """
+    try:
+        module.verify()
+    except VerifyException as error:
+        raise MohaqError("the program is not valid", why=str(error).strip()) from None
+
+
+def argument_grids(entry: FuncOp) -> list[GridAttr | None]:
+    """Grid of each argument of the entry, None where it has none."""
+    return _grids(entry.arg_attrs.data if entry.arg_attrs else (), len(entry.args))
+
+
+def result_grids(entry: FuncOp) -> list[GridAttr | None]:
+    """Grid of each result of the entry, None where it has none."""
+    held = entry.res_attrs.data if entry.res_attrs else ()
+    return _grids(held, len(entry.function_type.outputs.data))
+
+
+def _grids(held: object, count: int) -> list[GridAttr | None]:
+    found: list[GridAttr | None] = []
+    for one in held if isinstance(held, tuple) else ():
+        grid: Attribute | None = one.data.get(GRID_KEY) if isinstance(one, DictionaryAttr) else None
+        found.append(grid if isinstance(grid, GridAttr) else None)
+    return found or [None] * count
+
+
+def named_layer(module: ModuleOp, label: str) -> Operation | None:
+    """The layer op of that name, or None."""
+    for op in module.walk():
+        if isinstance(op, LayerOp) and op.label == label:
+            return op
+    return None
