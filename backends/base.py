@@ -25,6 +25,7 @@ from xdsl.ir import Dialect
 from xdsl.passes import ModulePass
 
 from mohaq.compiler.analysis.layers import Layer, LayerTable
+from mohaq.compiler.assignment import Slot
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.program import Program
 
@@ -39,17 +40,6 @@ class IllegalAssignment(MohaqError):
 
     The search records it as a constraint violation; `compile` reports it.
     """
-
-
-@dataclass(frozen=True)
-class Slot:
-    """One precision slot of one layer."""
-
-    layer: str
-    slot: str
-
-    def __str__(self) -> str:
-        return f"{self.layer}.{self.slot}"
 
 
 @dataclass(frozen=True)
