@@ -19,7 +19,14 @@ from mohaq.compiler.dialects.qnn.elementwise import (
     TableOp,
 )
 from mohaq.compiler.dialects.qnn.matmul import AccAttr, MatmulOp, SplitOp
-from mohaq.compiler.dialects.qnn.scan import ConcatOp, ScanOp, SliceOp, YieldOp
+from mohaq.compiler.dialects.qnn.scan import (
+    ConcatOp,
+    ScanOp,
+    SelectOp,
+    SliceOp,
+    StackOp,
+    YieldOp,
+)
 
 Qnn = Dialect(
     "qnn",
@@ -34,9 +41,11 @@ Qnn = Dialect(
         RsubOp,
         SaturateOp,
         ScanOp,
+        SelectOp,
         ShlOp,
         SliceOp,
         SplitOp,
+        StackOp,
         TableOp,
         YieldOp,
     ],
@@ -56,9 +65,11 @@ __all__ = [
     "RsubOp",
     "SaturateOp",
     "ScanOp",
+    "SelectOp",
     "ShlOp",
     "SliceOp",
     "SplitOp",
+    "StackOp",
     "TableOp",
     "YieldOp",
 ]

@@ -184,3 +184,53 @@ class ConcatOp(IRDLOperation):
         lead = shape_of(self.parts[0])[:-1]
         if self.result.type != TensorType(element_of(self.parts[0]), [*lead, total]):
             raise VerifyException("result type is wrong")
+
+
+@irdl_op_definition
+class SelectOp(IRDLOperation):
+    """Entry `index` of the first extent: [D, B, H] -> [B, H]."""
+
+    name = "qnn.select"
+    input = operand_def(base(TensorType))
+    index = attr_def(IntegerAttr)
+    result = result_def(base(TensorType))
+
+    traits = traits_def(Pure())
+    assembly_format = "$input attr-dict `:` functional-type(operands, results)"
+
+    def __init__(self, x: SSAValue, index: int) -> None:
+        super().__init__(
+            operands=[x],
+            attributes={"index": i64_attr(index)},
+            result_types=[TensorType(element_of(x), list(shape_of(x)[1:]))],
+        )
+
+    def verify_(self) -> None:
+        shape, index = shape_of(self.input), self.index.value.data
+        if len(shape) < 2 or shape[0] < 0 or not 0 <= index < shape[0]:
+            raise VerifyException(f"entry {index} of {shape}")
+        if self.result.type != TensorType(element_of(self.input), list(shape[1:])):
+            raise VerifyException("result type is wrong")
+
+
+@irdl_op_definition
+class StackOp(IRDLOperation):
+    """Tensors of one type as entries of a new first extent: D x [B, H] -> [D, B, H]."""
+
+    name = "qnn.stack"
+    parts = var_operand_def(base(TensorType))
+    result = result_def(base(TensorType))
+
+    traits = traits_def(Pure())
+    assembly_format = "$parts attr-dict `:` functional-type(operands, results)"
+
+    def __init__(self, parts: Sequence[SSAValue]) -> None:
+        shape = [len(parts), *shape_of(parts[0])]
+        super().__init__(operands=[parts], result_types=[TensorType(element_of(parts[0]), shape)])
+
+    def verify_(self) -> None:
+        if not self.parts or len({p.type for p in self.parts}) != 1:
+            raise VerifyException("parts must have one type")
+        shape = [len(self.parts), *shape_of(self.parts[0])]
+        if self.result.type != TensorType(element_of(self.parts[0]), shape):
+            raise VerifyException("result type is wrong")

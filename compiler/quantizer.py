@@ -1,0 +1,122 @@
+"""Numbers of the quantizer: float to grid, clip choice, and dyadic multipliers.
+
+This is the only place where real numbers become integers; everything after it is `qnn`.
+"""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mohaq.compiler.diagnostics import MohaqError
+from mohaq.compiler.dialects.quant import GridAttr
+
+MAX_SHIFT = 62
+MULTIPLIER_BITS = 31
+
+HISTOGRAM_BINS = 401
+"""Signed bins over [-max, max]: MOHAQ's code uses 201 over the magnitude."""
+
+CLIP_CANDIDATES = np.arange(1, 101, dtype=np.float64) / 100.0
+"""Clip candidates as shares of max|x|: steps of 0.01 as in MOHAQ's code, up to 1."""
+
+
+def quantize(values: npt.ArrayLike, grid: GridAttr) -> npt.NDArray[np.int64]:
+    """Round half up to the grid and clamp: floor(x / scale + 1/2).
+
+    Raises:
+        MohaqError: NaN among the values.
+    """
+    real = np.asarray(values, dtype=np.float64)
+    if np.isnan(real).any():
+        raise MohaqError("cannot quantize NaN")
+    steps = np.floor(real / grid.step + 0.5)
+    return np.clip(steps, grid.low, grid.high).astype(np.int64)
+
+
+def dequantize(integers: npt.ArrayLike, grid: GridAttr) -> npt.NDArray[np.float64]:
+    """q * scale."""
+    return np.asarray(integers, dtype=np.float64) * grid.step
+
+
+def derive_multiplier(
+    ratio: float | Fraction, operand_bits: int, *, max_bits: int = MULTIPLIER_BITS
+) -> tuple[int, int]:
+    """(m, s) with m / 2^s closest to `ratio`: the one written algorithm (docs/semantics.md).
+
+    m takes as many bits as fit: min(max_bits, 63 - operand_bits), so that the product stays
+    within 63 bits. s is at most 62; m is at least 1.
+
+    Args:
+        ratio: scale of the operand divided by scale of the result.
+        operand_bits: width of the operand as a signed integer.
+        max_bits: largest width of m.
+
+    Raises:
+        MohaqError: the ratio is not positive and finite, or too large for the multiplier.
+    """
+    if not isinstance(ratio, Fraction):
+        if not (math.isfinite(ratio) and ratio > 0):
+            raise MohaqError(f"a scale ratio must be positive and finite, got {ratio}")
+        ratio = Fraction(ratio)
+    bits = min(max_bits, 63 - operand_bits)
+    if bits < 1:
+        raise MohaqError(f"no multiplier fits beside a {operand_bits}-bit operand")
+    # Largest s with round(ratio * 2^s) < 2^bits, by exact integer arithmetic.
+    exponent = ratio.numerator.bit_length() - ratio.denominator.bit_length()
+    shift = min(MAX_SHIFT, bits - exponent + 1)
+    while shift >= 0:
+        m = math.floor(ratio * (1 << shift) + Fraction(1, 2))
+        if m < (1 << bits):
+            return max(1, m), shift
+        shift -= 1
+    raise MohaqError(
+        f"scale ratio {float(ratio):g} is too large for a {bits}-bit multiplier",
+        hint="are two scales of the model many orders of magnitude apart?",
+    )
+
+
+def largest_magnitude(values: npt.ArrayLike) -> float:
+    """max|x|, or the smallest usable clip when all values are zero.
+
+    Raises:
+        MohaqError: NaN or infinity, or nothing at all.
+    """
+    real = np.asarray(values, dtype=np.float64)
+    if real.size == 0:
+        raise MohaqError("cannot take the range of an empty tensor")
+    top = float(np.abs(real).max())
+    if not math.isfinite(top):
+        raise MohaqError("the values hold NaN or infinity")
+    return max(top, 1e-8)
+
+
+def mmse_clips(values: npt.NDArray[Any], widths: tuple[int, ...]) -> dict[int, float]:
+    """Clip with the least mean squared error for each width.
+
+    The error (rounding and clipping together) is measured on the bin centres of a histogram,
+    as in MOHAQ's code (facts: clip candidates 0.01 .. 1 of max|x|). At 16 bits the clip is
+    max|x|: the rounding step is far below the noise and clipping only loses.
+    """
+    top = largest_magnitude(values)
+    counts, edges = np.histogram(
+        np.asarray(values, dtype=np.float64), bins=HISTOGRAM_BINS, range=(-top, top)
+    )
+    centres = (edges[:-1] + edges[1:]) / 2
+    used = counts > 0
+    weight, centre = counts[used].astype(np.float64), centres[used]
+    found: dict[int, float] = {}
+    for width in widths:
+        if width >= 16:
+            found[width] = top
+            continue
+        high = (1 << (width - 1)) - 1
+        scales = (CLIP_CANDIDATES * top / high)[:, None]
+        rounded = np.clip(np.floor(centre / scales + 0.5), -high - 1, high) * scales
+        errors = ((rounded - centre) ** 2 * weight).sum(axis=1)
+        found[width] = float(CLIP_CANDIDATES[int(np.argmin(errors))] * top)
+    return found
