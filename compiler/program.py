@@ -63,7 +63,7 @@ class Program:
 
     def text(self) -> str:
         """The module as text."""
-        return f"{self.module}\n"
+        return str(self.module) + "\n"
 
     def declared(self) -> dict[str, DeclareOp]:
         """{name: declaration} of all parameters."""
@@ -76,8 +76,7 @@ class Program:
         used = {op.symbol for op in self.module.walk() if isinstance(op, LoadOp)}
         for name, op in self.declared().items():
             if name not in used:
-                op.detach()
-                op.erase()
+                self.module.body.block.erase_op(op)
         for name in list(self.parameters):
             if name not in used:
                 del self.parameters[name]

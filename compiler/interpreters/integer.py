@@ -42,7 +42,8 @@ def saturate(x: Array, value: SSAValue) -> Array:
     """Clamp to the integer type of a value."""
     width, signed = int_width(value)
     low, high = int_range(width, signed=signed)
-    return np.clip(x, low, high)
+    clamped: Array = np.clip(x, low, high)
+    return clamped
 
 
 def round_shift(x: Array, shift: int) -> Array:
@@ -54,7 +55,9 @@ def interpolate(x: Array, points: Array) -> Array:
     """Table lookup with linear interpolation: 256 segments over the 16-bit range."""
     position = x + 32768
     i, r = position >> 8, position & 255
-    return points[i] + (((points[i + 1] - points[i]) * r + 128) >> 8)
+    left, right = points[i], points[i + 1]
+    value: Array = left + (((right - left) * r + 128) >> 8)
+    return value
 
 
 @register_impls

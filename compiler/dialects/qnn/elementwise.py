@@ -33,7 +33,7 @@ from xdsl.irdl import (
 from xdsl.traits import Pure, SymbolOpInterface, SymbolTable
 from xdsl.utils.exceptions import VerifyException
 
-from mohaq.compiler.dialects.types import int_range, int_tensor, int_width, shape_of
+from mohaq.compiler.dialects.types import int_range, int_tensor, int_type, int_width, shape_of
 
 MAX_BITS = 64
 """Widest integer of the semantics: NumPy's int64."""
@@ -88,7 +88,7 @@ class TableOp(IRDLOperation):
     assembly_format = "$sym_name $points attr-dict"
 
     def __init__(self, name: str, points: Sequence[int]) -> None:
-        kind = int_tensor([TABLE_SIZE], 16)
+        kind = TensorType(int_type(16), [TABLE_SIZE])
         super().__init__(
             properties={
                 "sym_name": StringAttr(name),

@@ -1,0 +1,138 @@
+"""Which grid each value of a program is held in, for given widths.
+
+One rule for the passes and for the search, so that both see the same program:
+- the program's input and every recurrent output are held in 16 bits;
+- the result of a linear layer is held in the input grid of its single consumer (one rounding),
+  otherwise in 16 bits;
+- a layer whose input slot has 16 bits reads a 16-bit value as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from xdsl.dialects.builtin import DictionaryAttr
+
+from mohaq.compiler.analysis.layers import Layer, LayerTable, layer_table
+from mohaq.compiler.assignment import Slot
+from mohaq.compiler.diagnostics import MohaqError
+from mohaq.compiler.dialects.quant import ClipsAttr, GridAttr
+from mohaq.compiler.program import Program
+
+CLIPS_KEY = "quant.clips"
+"""Attribute of an entry argument that holds its calibrated clips."""
+
+STORED_WIDTH = 16
+"""Width of values that no layer's input grid fixes (MOHAQ: 16 bits outside the products)."""
+
+GATE_GRID = GridAttr.of(16, 2.0**-11)
+"""Q4.11: gate pre-activations in [-16, 16), the domain of the sigmoid table."""
+
+
+@dataclass(frozen=True)
+class LayerGrids:
+    """All grids of one layer under an assignment.
+
+    `stored_input` and `stored_output` are how its input arrives and its result leaves;
+    `slots` are the grids of its precision slots.
+    """
+
+    slots: Mapping[str, GridAttr]
+    stored_input: GridAttr
+    stored_output: GridAttr
+
+
+@dataclass(frozen=True)
+class CalibratedTable:
+    """The layer table of a calibrated program with all its clips: pure numbers, no IR."""
+
+    table: LayerTable
+    clips: Mapping[str, Mapping[str, Mapping[int, float]]]
+    """layer -> slot -> width -> clip."""
+    input_clips: Mapping[str, float]
+    """Layer fed by a program argument -> 16-bit clip of that argument."""
+
+    def searched(self) -> list[Slot]:
+        """All searched slots in program order."""
+        return [Slot(layer.name, slot) for layer in self.table for slot in layer.slots]
+
+    def grid(self, layer: str, slot: str, width: int) -> GridAttr:
+        """Grid of a slot at a width.
+
+        Raises:
+            MohaqError: the slot was not calibrated for this width.
+        """
+        if slot == "gate":
+            return GATE_GRID
+        known = self.clips.get(layer, {}).get(slot, {})
+        if width not in known:
+            have = ", ".join(map(str, known)) or "no widths"
+            raise MohaqError(
+                f"slot '{layer}.{slot}' is not calibrated for {width} bits",
+                why=f"calibrated for {have}",
+                hint="run calibrate with these widths first",
+            )
+        return GridAttr.from_clip(width, known[width])
+
+    def layer_grids(self, widths: Mapping[Slot, int]) -> dict[str, LayerGrids]:
+        """Grids of every layer for complete widths of the searched slots."""
+        slots = {layer.name: self._slots(layer, widths) for layer in self.table}
+        stored: dict[str, GridAttr] = {}
+        found: dict[str, LayerGrids] = {}
+        for layer in self.table:
+            if layer.source is None:
+                before = GridAttr.from_clip(STORED_WIDTH, self.input_clips[layer.name])
+            else:
+                before = stored[layer.source]
+            mine = dict(slots[layer.name])
+            if mine["input"].bits == STORED_WIDTH == before.bits:
+                mine["input"] = before
+            if layer.kind != "linear":
+                after = mine["state"]
+            elif layer.direct is not None:
+                after = slots[layer.direct]["input"]
+            else:
+                after = mine["output"]
+            stored[layer.name] = after
+            found[layer.name] = LayerGrids(mine, before, after)
+        return found
+
+    def _slots(self, layer: Layer, widths: Mapping[Slot, int]) -> dict[str, GridAttr]:
+        fixed = ("output",) if layer.kind == "linear" else ("vector", "gate", "state")
+        return {
+            **{s: self.grid(layer.name, s, widths[Slot(layer.name, s)]) for s in layer.slots},
+            **{s: self.grid(layer.name, s, STORED_WIDTH) for s in fixed},
+        }
+
+
+def calibrated_table(program: Program) -> CalibratedTable:
+    """Read the layers and clips of a calibrated `nn` program.
+
+    Raises:
+        MohaqError: the program is not calibrated.
+    """
+    table = layer_table(program)
+    clips = {
+        op.label: {slot: op.clips(slot) for slot in (*op.SEARCHED_SLOTS, *op.FIXED_SLOTS)}
+        for op in program.layers()
+    }
+    bare = [name for name, slots in clips.items() if not any(slots.values())]
+    if bare:
+        raise MohaqError(
+            f"layer '{bare[0]}' has no calibration",
+            hint="run the pass calibrate{data=...} first",
+        )
+    entry = program.entry
+    attrs = entry.arg_attrs.data if entry.arg_attrs else ()
+    inputs: dict[str, float] = {}
+    for op in program.layers():
+        for number, arg in enumerate(entry.args):
+            if op.operands[0] is not arg:
+                continue
+            held = attrs[number] if number < len(attrs) else DictionaryAttr({})
+            found = held.data.get(CLIPS_KEY)
+            if not isinstance(found, ClipsAttr) or STORED_WIDTH not in found.clips():
+                raise MohaqError(f"input {number} of the program has no 16-bit clip")
+            inputs[op.label] = found.clips()[STORED_WIDTH]
+    return CalibratedTable(table, clips, inputs)

@@ -1,0 +1,127 @@
+"""`apply-assignment` and `uniform`: choose widths, write the grids into the program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, ModuleOp
+from xdsl.dialects.func import ReturnOp
+from xdsl.ir import Attribute, BlockArgument, SSAValue
+from xdsl.passes import ModulePass
+
+from mohaq.compiler.analysis.storage import (
+    CLIPS_KEY,
+    STORED_WIDTH,
+    CalibratedTable,
+    LayerGrids,
+    calibrated_table,
+)
+from mohaq.compiler.assignment import Assignment, Slot
+from mohaq.compiler.context import MohaqContext, store
+from mohaq.compiler.diagnostics import MohaqError
+from mohaq.compiler.dialects.nn import LayerOp, SruOp
+from mohaq.compiler.dialects.quant import ClipsAttr, GridAttr
+from mohaq.compiler.program import GRID_KEY, Program
+
+
+def apply_assignment(program: Program, widths: Mapping[Slot, int]) -> None:
+    """Annotate a calibrated `nn` program in place with the grids of complete `widths`.
+
+    Raises:
+        MohaqError: not calibrated (at all, or not for these widths).
+    """
+    calibrated = calibrated_table(program)
+    annotate(program, calibrated, calibrated.layer_grids(widths))
+
+
+def annotate(
+    program: Program, calibrated: CalibratedTable, grids: Mapping[str, LayerGrids]
+) -> None:
+    """Write `quant` on every layer and the grids of the entry's arguments and results."""
+    for op in program.layers():
+        op.attributes["quant"] = DictionaryAttr(dict(grids[op.label].slots))
+    entry = program.entry
+    held = entry.arg_attrs.data if entry.arg_attrs else (DictionaryAttr({}),) * len(entry.args)
+    entry.properties["arg_attrs"] = ArrayAttr(
+        [
+            _with_grid(old, _argument_grid(arg, old, grids))
+            for arg, old in zip(entry.args, held, strict=True)
+        ]
+    )
+    end = entry.body.block.last_op
+    assert isinstance(end, ReturnOp)
+    entry.properties["res_attrs"] = ArrayAttr(
+        [_with_grid(DictionaryAttr({}), _result_grid(v, grids, calibrated)) for v in end.operands]
+    )
+
+
+def _with_grid(old: DictionaryAttr, grid: GridAttr | None) -> DictionaryAttr:
+    kept: dict[str, Attribute] = {k: v for k, v in old.data.items() if k != GRID_KEY}
+    return DictionaryAttr(kept if grid is None else {**kept, GRID_KEY: grid})
+
+
+def _argument_grid(
+    arg: BlockArgument, old: DictionaryAttr, grids: Mapping[str, LayerGrids]
+) -> GridAttr | None:
+    for use in arg.uses:
+        user = use.operation
+        if isinstance(user, SruOp) and user.initial_state is arg:
+            return grids[user.label].slots["state"]
+    clips = old.data.get(CLIPS_KEY)
+    if isinstance(clips, ClipsAttr):
+        return GridAttr.from_clip(STORED_WIDTH, clips.clips()[STORED_WIDTH])
+    return None
+
+
+def _result_grid(
+    value: SSAValue, grids: Mapping[str, LayerGrids], calibrated: CalibratedTable
+) -> GridAttr:
+    owner = value.owner
+    if not isinstance(owner, LayerOp):
+        raise MohaqError("a result of the program is computed by no layer")
+    if value is not owner.results[0]:
+        return grids[owner.label].slots["state"]
+    if calibrated.table[owner.label].direct is not None:
+        raise MohaqError(f"'{owner.label}' is a result and feeds a layer")  # pragma: no cover
+    return grids[owner.label].stored_output
+
+
+def _run(ctx: Context, module: ModuleOp, assignment: Assignment) -> None:
+    program = Program(module, store(ctx))
+    slots = calibrated_table(program).searched()
+    apply_assignment(program, assignment.complete(slots))
+
+
+@dataclass(frozen=True)
+class ApplyAssignmentPass(ModulePass):
+    """Write the grids that an assignment file asks for into a calibrated program.
+
+    Options: file = the assignment (mohaq.assignment/1); relative paths start at the program.
+    """
+
+    name: ClassVar[str] = "apply-assignment"
+    file: str
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        """Annotate the module."""
+        base = ctx.base_dir if isinstance(ctx, MohaqContext) else Path()
+        _run(ctx, op, Assignment.load(base / self.file))
+
+
+@dataclass(frozen=True)
+class UniformPass(ModulePass):
+    """Give every searched slot of a calibrated program the same width.
+
+    Options: bits = width of all weights and matrix inputs.
+    """
+
+    name: ClassVar[str] = "uniform"
+    bits: int = 8
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        """Annotate the module."""
+        _run(ctx, op, Assignment.uniform(self.bits))

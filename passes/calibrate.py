@@ -1,0 +1,161 @@
+"""`calibrate`: run the float program over data and note a clip for every slot and width."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from xdsl.context import Context
+from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, ModuleOp
+from xdsl.passes import ModulePass
+
+from mohaq.compiler.analysis.storage import CLIPS_KEY, STORED_WIDTH
+from mohaq.compiler.context import MohaqContext, store
+from mohaq.compiler.data import load_dataset
+from mohaq.compiler.diagnostics import MohaqError
+from mohaq.compiler.dialects.nn import LayerOp, SruOp
+from mohaq.compiler.dialects.param import LoadOp
+from mohaq.compiler.dialects.quant import MAX_WIDTH, MIN_WIDTH, ClipsAttr
+from mohaq.compiler.interpreters.float_nn import run_float
+from mohaq.compiler.program import Program
+from mohaq.compiler.quantizer import largest_magnitude, mmse_clips
+
+DEFAULT_WIDTHS = (2, 4, 8, 16)
+
+
+@dataclass(frozen=True)
+class CalibrationSettings:
+    """How ranges become clips (MOHAQ's scheme is the default).
+
+    widths: a clip is stored for each. method: `mmse` or `minmax`, for searched slots.
+    Activations: median over sequences. At 16 bits, and for the slots that always have 16 bits
+    (state, outputs, inputs of the program): largest magnitude over all sequences, since there a
+    clipped peak costs more than the step.
+    """
+
+    widths: tuple[int, ...] = DEFAULT_WIDTHS
+    method: str = "mmse"
+
+    def __post_init__(self) -> None:
+        if self.method not in {"mmse", "minmax"}:
+            raise MohaqError(f"unknown clip method '{self.method}'", hint="use mmse or minmax")
+        bad = [w for w in self.widths if not MIN_WIDTH <= w <= MAX_WIDTH]
+        if bad or not self.widths:
+            raise MohaqError(f"widths must be {MIN_WIDTH}..{MAX_WIDTH} bits, got {self.widths}")
+
+    def clips(self, values: npt.NDArray[Any]) -> dict[int, float]:
+        """Clip of one tensor for each width."""
+        if self.method == "mmse":
+            return mmse_clips(values, self.widths)
+        return dict.fromkeys(self.widths, largest_magnitude(values))
+
+
+def calibrate(
+    program: Program,
+    sequences: Sequence[npt.NDArray[Any]],
+    settings: CalibrationSettings | None = None,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Annotate an `nn` program in place with the clips of all slots.
+
+    Args:
+        program: takes one sequence input [T, B, F]; initial states, if any, start at zero.
+        sequences: calibration sequences, each [T, F].
+        settings: widths and clip method.
+        progress: called with (sequences done, sequences in all).
+
+    Raises:
+        MohaqError: no data, data that do not fit the program, NaN among them.
+    """
+    settings = settings or CalibrationSettings()
+    if not sequences:
+        raise MohaqError("calibration needs at least one sequence")
+    entry = program.entry
+    inputs: dict[tuple[str, str], list[dict[int, float]]] = defaultdict(list)
+    peaks: dict[tuple[str, str], float] = defaultdict(float)
+    top = 0.0
+
+    def watch(layer: str, slot: str, values: npt.NDArray[np.float32]) -> None:
+        if slot == "input":
+            inputs[layer, slot].append(settings.clips(values))
+        else:
+            peaks[layer, slot] = max(peaks[layer, slot], largest_magnitude(values))
+
+    for number, sequence in enumerate(sequences):
+        if sequence.ndim != 2:
+            raise MohaqError(
+                f"a calibration sequence is [T, F], got shape {sequence.shape}",
+                where=f"sequence {number}",
+            )
+        run_float(program, [sequence[:, None, :], *_zero_states(program)], tracer=watch)
+        top = max(top, largest_magnitude(sequence))
+        if progress is not None:
+            progress(number + 1, len(sequences))
+
+    for op in program.layers():
+        found = {
+            slot: ClipsAttr.of({w: float(np.median([c[w] for c in runs])) for w in settings.widths})
+            for (layer, slot), runs in inputs.items()
+            if layer == op.label
+        }
+        for (layer, slot), peak in peaks.items():
+            if layer == op.label:
+                found[slot] = ClipsAttr.of({STORED_WIDTH: peak})
+        found["weight"] = ClipsAttr.of(settings.clips(_data(program, op, 1)))
+        if isinstance(op, SruOp):
+            peak = largest_magnitude(_data(program, op, 2))
+            found["vector"] = ClipsAttr.of({STORED_WIDTH: peak})
+        op.attributes["calibration"] = DictionaryAttr(dict(sorted(found.items())))
+    held = entry.arg_attrs.data if entry.arg_attrs else (DictionaryAttr({}),) * len(entry.args)
+    first = DictionaryAttr({**held[0].data, CLIPS_KEY: ClipsAttr.of({STORED_WIDTH: top})})
+    entry.properties["arg_attrs"] = ArrayAttr([first, *held[1:]])
+
+
+def _over_sequences(runs: Sequence[dict[int, float]], width: int) -> float:
+    clips = [c[width] for c in runs]
+    return max(clips) if width >= STORED_WIDTH else float(np.median(clips))
+
+
+def _zero_states(program: Program) -> list[npt.NDArray[np.float32]]:
+    states = []
+    for arg in program.entry.args[1:]:
+        user = next((u.operation for u in arg.uses), None)
+        if not (isinstance(user, SruOp) and user.initial_state is arg):
+            raise MohaqError("calibration knows one sequence input and initial states only")
+        states.append(np.zeros((user.directions, 1, user.hidden), dtype=np.float32))
+    return states
+
+
+def _data(program: Program, op: LayerOp, operand: int) -> npt.NDArray[Any]:
+    owner = op.operands[operand].owner
+    if not isinstance(owner, LoadOp):
+        raise MohaqError(f"operand {operand} of '{op.label}' is not a parameter")
+    return program.parameters[owner.symbol]
+
+
+@dataclass(frozen=True)
+class CalibratePass(ModulePass):
+    """Collect ranges over calibration data; store a clip for every slot and width.
+
+    Options: data = data set file or folder; limit = sequences to use (0: all);
+    widths = widths to store clips for; method = mmse | minmax.
+    """
+
+    name: ClassVar[str] = "calibrate"
+    data: str
+    limit: int = 0
+    widths: tuple[int, ...] = DEFAULT_WIDTHS
+    method: str = "mmse"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        """Annotate the module."""
+        program = Program(op, store(ctx))
+        assert isinstance(ctx, MohaqContext)
+        sequences = load_dataset(ctx.base_dir / self.data).inputs
+        chosen = sequences[: self.limit] if self.limit else sequences
+        calibrate(program, chosen, CalibrationSettings(self.widths, self.method))

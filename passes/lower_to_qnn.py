@@ -1,0 +1,181 @@
+"""`lower-to-qnn`: from an `nn` program annotated with grids to integers only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, ModuleOp
+from xdsl.dialects.func import FuncOp, ReturnOp
+from xdsl.ir import Block, Region, SSAValue
+from xdsl.passes import ModulePass
+
+from mohaq.compiler.analysis.layers import storage_consumer
+from mohaq.compiler.analysis.storage import STORED_WIDTH
+from mohaq.compiler.context import MohaqContext, store
+from mohaq.compiler.diagnostics import MohaqError
+from mohaq.compiler.dialects.nn import LayerOp, LinearOp, SruOp
+from mohaq.compiler.dialects.param import LoadOp
+from mohaq.compiler.dialects.quant import GridAttr
+from mohaq.compiler.dialects.types import int_tensor, shape_of
+from mohaq.compiler.parameters import ParameterStore
+from mohaq.compiler.program import (
+    ENTRY,
+    GRID_KEY,
+    Program,
+    argument_grids,
+    result_grids,
+)
+from mohaq.passes.lowering.builder import Builder
+from mohaq.passes.lowering.linear import lower_linear
+from mohaq.passes.lowering.sru import lower_sru
+
+
+def lower_to_qnn(program: Program) -> Program:
+    """Lower an annotated `nn` program; the input program is left alone.
+
+    A layer's code depends on its own grids and on how its input is and its result will be held,
+    on nothing else. The search relies on it: it lowers single layers and reuses them.
+
+    Raises:
+        MohaqError: a layer or argument has no grids (apply-assignment did not run), or a scale
+            ratio that no multiplier can express.
+    """
+    entry = program.entry
+    grids_in, grids_out = argument_grids(entry), result_grids(entry)
+    end = entry.body.block.last_op
+    assert isinstance(end, ReturnOp)
+    stored = _stored_grids(program, end, grids_in, grids_out)
+
+    block = Block(arg_types=[int_tensor(shape_of(arg), stored[arg].bits) for arg in entry.args])
+    types_out = [int_tensor(shape_of(v), stored[v].bits) for v in end.operands]
+    function = FuncOp(
+        ENTRY,
+        ([a.type for a in block.args], types_out),
+        Region(block),
+        arg_attrs=_attrs([stored[a] for a in entry.args]),
+        res_attrs=_attrs([stored[v] for v in end.operands]),
+    )
+    module = ModuleOp([function])
+    build = Builder(module, block, program.parameters, ParameterStore())
+    values: dict[SSAValue, SSAValue] = dict(zip(entry.args, block.args, strict=True))
+    for op in entry.body.block.ops:
+        if isinstance(op, LayerOp):
+            _lower(op, values, stored, build)
+        elif not isinstance(op, (LoadOp, ReturnOp)):
+            raise MohaqError(f"'{op.name}' has no integer lowering")
+    block.add_op(ReturnOp(*(values[v] for v in end.operands)))
+    return Program(module, build.integers)
+
+
+def _attrs(grids: Sequence[GridAttr]) -> ArrayAttr[DictionaryAttr]:
+    return ArrayAttr([DictionaryAttr({GRID_KEY: g}) for g in grids])
+
+
+def _slots(op: LayerOp) -> dict[str, GridAttr]:
+    found = {
+        s: g for s, g in (op.quant.data if op.quant else {}).items() if isinstance(g, GridAttr)
+    }
+    needed = {"input", "weight"} | ({"vector", "gate", "state"} if isinstance(op, SruOp) else set())
+    if missing := sorted(needed - set(found)):
+        raise MohaqError(
+            f"layer '{op.label}' has no grid for slot '{missing[0]}'",
+            hint="run apply-assignment or uniform first",
+        )
+    return found
+
+
+def _stored_grids(
+    program: Program,
+    end: ReturnOp,
+    grids_in: Sequence[GridAttr | None],
+    grids_out: Sequence[GridAttr | None],
+) -> dict[SSAValue, GridAttr]:
+    """How every value between layers is held (rule in analysis/storage.py)."""
+    stored: dict[SSAValue, GridAttr] = {}
+    for number, (arg, grid) in enumerate(zip(program.entry.args, grids_in, strict=True)):
+        if grid is None:
+            raise MohaqError(
+                f"input {number} of the program has no grid",
+                hint="run calibrate, then apply-assignment or uniform",
+            )
+        stored[arg] = grid
+    for op in program.layers():
+        slots = _slots(op)
+        if isinstance(op, SruOp):
+            stored[op.result] = stored[op.final_state] = slots["state"]
+            continue
+        stored[op.results[0]] = _linear_storage(op, end, grids_out, slots)
+    return stored
+
+
+def _linear_storage(
+    op: LayerOp, end: ReturnOp, grids_out: Sequence[GridAttr | None], slots: dict[str, GridAttr]
+) -> GridAttr:
+    consumer = storage_consumer(op.results[0])
+    if consumer is not None:
+        return _slots(consumer)["input"]
+    for value, grid in zip(end.operands, grids_out, strict=True):
+        if value is op.results[0] and grid is not None:
+            return grid
+    if "output" not in slots:
+        raise MohaqError(f"layer '{op.label}' has no grid for its output")
+    return slots["output"]
+
+
+def _lower(
+    op: LayerOp,
+    values: dict[SSAValue, SSAValue],
+    stored: dict[SSAValue, GridAttr],
+    build: Builder,
+) -> None:
+    source = op.operands[0]
+    slots = _slots(op)
+    if slots["input"].bits == STORED_WIDTH == stored[source].bits:
+        slots["input"] = stored[source]
+    if isinstance(op, LinearOp):
+        values[op.result] = lower_linear(
+            op, values[source], slots, stored[source], stored[op.result], build
+        )
+    elif isinstance(op, SruOp):
+        init = None if op.initial_state is None else values[op.initial_state]
+        values[op.result], values[op.final_state] = lower_sru(
+            op, values[source], init, slots, stored[source], build
+        )
+    else:
+        raise MohaqError(f"'{op.name}' has no integer lowering", where=f"layer '{op.label}'")
+
+
+@dataclass(frozen=True)
+class LowerToQnnPass(ModulePass):
+    """Lower an nn program annotated with grids to the neutral integer dialect qnn.
+
+    Quantizes the weights, proves every accumulator, derives the multipliers and writes the
+    sigmoid table into the program. Needs apply-assignment or uniform before it.
+    """
+
+    name: ClassVar[str] = "lower-to-qnn"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        """Replace the module's content and the context's parameters."""
+        lowered = lower_to_qnn(Program(op, store(ctx)))
+        replace_program(ctx, op, lowered)
+
+
+def replace_program(ctx: Context, module: ModuleOp, program: Program) -> None:
+    """Put another program's content into a module that a pass was given."""
+    assert isinstance(ctx, MohaqContext)
+    old = module.body.block
+    for op in reversed(list(old.ops)):
+        old.erase_op(op, safe_erase=False)
+    new = program.module.body.block
+    for op in list(new.ops):
+        new.detach_op(op)
+        old.add_op(op)
+    held = ctx.parameters
+    for name in list(held):
+        del held[name]
+    for name in program.parameters:
+        held[name] = program.parameters[name]

@@ -1,0 +1,1 @@
+"""How each layer kind becomes integers; used by the pass `lower-to-qnn`."""

@@ -1,0 +1,31 @@
+"""`nn.linear` in integers: product, aligned bias, one rounding to where the result is held."""
+
+from __future__ import annotations
+
+from xdsl.ir import SSAValue
+
+from mohaq.compiler.dialects.nn import LinearOp
+from mohaq.compiler.dialects.param import LoadOp
+from mohaq.compiler.dialects.quant import GridAttr
+from mohaq.passes.lowering.builder import Builder
+
+
+def lower_linear(
+    op: LinearOp,
+    x: SSAValue,
+    grids: dict[str, GridAttr],
+    stored_input: GridAttr,
+    stored_output: GridAttr,
+    build: Builder,
+) -> SSAValue:
+    """Emit the layer; gives its result in `stored_output`."""
+    assert isinstance(op.weight.owner, LoadOp)
+    x = build.convert(x, stored_input, grids["input"])
+    name = op.weight.owner.symbol
+    acc, scale = build.product(x, grids["input"], name, build.floats[name], grids["weight"])
+    if op.bias is not None:
+        assert isinstance(op.bias.owner, LoadOp)
+        acc, scale = build.biased(
+            acc, scale, f"{op.label}.bias", build.floats[op.bias.owner.symbol]
+        )
+    return build.rescale(acc, [scale], [stored_output], stored_output.bits)
