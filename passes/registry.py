@@ -1,0 +1,102 @@
+"""Passes by name, imported on first use.
+
+A pass lives in one module and is an xDSL `ModulePass` whose `name` is the key here. Backends
+add theirs through `Backend.passes()`; `mohaq.tools.pipelines` merges both.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from importlib import import_module
+
+from xdsl.passes import ModulePass, get_pass_option_infos
+from xdsl.universe import Universe
+from xdsl.utils.arg_spec import ArgSpec, parse_pipeline
+from xdsl.utils.exceptions import ArgSpecParseError
+
+from mohaq.compiler.diagnostics import MohaqError, did_you_mean
+
+PassTable = Mapping[str, Callable[[], type[ModulePass]]]
+"""{name: function that imports and returns the class}."""
+
+MODULES: Mapping[str, str] = {
+    "apply-assignment": "mohaq.passes.apply_assignment",
+    "calibrate": "mohaq.passes.calibrate",
+    "lower-to-qnn": "mohaq.passes.lower_to_qnn",
+    "uniform": "mohaq.passes.uniform",
+}
+
+FROM_XDSL = ("canonicalize", "cse", "dce")
+"""Passes of xDSL that are right for our programs as they are."""
+
+
+def core_passes() -> dict[str, Callable[[], type[ModulePass]]]:
+    """All passes of this package and the chosen ones of xDSL."""
+    table: dict[str, Callable[[], type[ModulePass]]] = {}
+    for name, module in MODULES.items():
+        table[name] = _loader(name, module)
+    theirs = Universe.get_multiverse().all_passes
+    for name in FROM_XDSL:
+        table[name] = theirs[name]
+    return dict(sorted(table.items()))
+
+
+def _loader(name: str, module: str) -> Callable[[], type[ModulePass]]:
+    def load() -> type[ModulePass]:
+        for value in vars(import_module(module)).values():
+            if (
+                isinstance(value, type)
+                and issubclass(value, ModulePass)
+                and value.__module__ == module
+                and getattr(value, "name", None) == name
+            ):
+                return value
+        raise MohaqError(f"module {module} defines no pass called '{name}'")
+
+    return load
+
+
+def build_pipeline(text: str, table: PassTable) -> tuple[ModulePass, ...]:
+    """Passes of a textual pipeline, as in `calibrate{data=x.npz},uniform{bits=8}`.
+
+    Raises:
+        MohaqError: syntax error, unknown pass or option, a value of the wrong kind.
+    """
+    try:
+        specs = tuple(parse_pipeline(text))
+    except ArgSpecParseError as error:
+        raise MohaqError(
+            "cannot read this pipeline",
+            where=f"'{text}'",
+            why=str(error).strip().splitlines()[-1].strip(),
+            hint="write a,b or a{option=1 other=x},b",
+        ) from None
+    return tuple(build_pass(spec, table) for spec in specs)
+
+
+def build_pass(spec: ArgSpec, table: PassTable) -> ModulePass:
+    """One pass with its options.
+
+    Raises:
+        MohaqError: unknown pass or option, a missing option, a value of the wrong kind.
+    """
+    if spec.name not in table:
+        raise MohaqError(f"no pass '{spec.name}'", hint=did_you_mean(spec.name, table))
+    kind = table[spec.name]()
+    given = spec.normalize_parameter_names().parameters
+    known = {field.name: field for field in dataclasses.fields(kind) if field.init}
+    where = f"pass '{spec.name}'"
+    for option in given:
+        if option not in known:
+            hint = did_you_mean(option, known) if known else "it takes no options"
+            raise MohaqError(f"no option '{option}'", where=where, hint=hint)
+    if missing := sorted(kind.required_fields() - set(given)):
+        raise MohaqError(f"option '{missing[0]}' is required", where=where)
+    try:
+        return kind.from_spec(spec)
+    except (ValueError, TypeError) as error:
+        types = ", ".join(f"{i.name}: {i.expected_type}" for i in get_pass_option_infos(kind))
+        raise MohaqError(
+            "a value of the wrong kind", where=where, why=str(error), hint=f"options: {types}"
+        ) from None
