@@ -99,7 +99,7 @@ def calibrate(
 
     for op in program.layers():
         found = {
-            slot: ClipsAttr.of({w: float(np.median([c[w] for c in runs])) for w in settings.widths})
+            slot: ClipsAttr.of({w: _over_sequences(runs, w) for w in settings.widths})
             for (layer, slot), runs in inputs.items()
             if layer == op.label
         }
