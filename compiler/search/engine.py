@@ -1,0 +1,102 @@
+"""Engines: where candidates are evaluated. Any engine gives the same outcomes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from mohaq.compiler.assignment import Slot
+
+FailureKind = Literal["illegal", "raised", "not-finite", "lost"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One candidate: the key of its record and its widths, sorted by slot."""
+
+    key: str
+    widths: tuple[tuple[Slot, int], ...]
+
+    @staticmethod
+    def of(key: str, widths: Mapping[Slot, int]) -> Job:
+        """A job from a mapping."""
+        return Job(key, tuple(sorted((slot, int(bits)) for slot, bits in widths.items())))
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Error of a candidate: what the metric counted for each utterance, and the total."""
+
+    errors: tuple[float, ...]
+    totals: tuple[float, ...]
+    value: float
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a candidate has no error.
+
+    `illegal`: the target cannot run it (known before inference); `raised`: the evaluation
+    raised; `not-finite`: the metric gave NaN or infinity; `lost`: the worker died each time.
+    """
+
+    kind: FailureKind
+    message: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job.
+
+    Attributes:
+        key: the job's key.
+        result: the error, or why there is none.
+        tries: how often it was started.
+        seconds: time of the evaluation itself.
+        hits: layer values taken from memory.
+        misses: layer values computed.
+    """
+
+    key: str
+    result: Evaluation | Failure
+    tries: int = 1
+    seconds: float = 0.0
+    hits: int = 0
+    misses: int = 0
+
+
+class Candidates(Protocol):
+    """What evaluates one candidate inside an engine."""
+
+    def evaluate(self, widths: Mapping[Slot, int]) -> Evaluation:
+        """Error of a candidate.
+
+        Raises:
+            IllegalAssignment: the target cannot run it.
+        """
+        ...
+
+    def counters(self) -> tuple[int, int]:
+        """(hits, misses) of the value memory so far."""
+        ...
+
+
+class Recipe(Protocol):
+    """How a worker builds its evaluator: small, and made of text and numbers."""
+
+    def build(self) -> Candidates:
+        """Load everything and build the evaluator."""
+        ...
+
+
+class Engine(Protocol):
+    """Evaluates batches of candidates."""
+
+    def evaluate(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
+        """Outcomes in any order, one for each job; a failing candidate never raises."""
+        ...
+
+    def close(self) -> None:
+        """Stop the workers."""
+        ...

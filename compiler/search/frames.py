@@ -1,0 +1,297 @@
+"""Framewise integer operations over blocks of frames [n, C], as exact as the reference.
+
+Matrix products run as float32 GEMM while every sum stays below 2^24 and as float64 GEMM below
+2^53: all partial sums are whole numbers of that range, so both are exact whatever their order.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from xdsl.ir import Operation, SSAValue
+
+from mohaq.compiler.diagnostics import MohaqError
+from mohaq.compiler.dialects import qnn
+from mohaq.compiler.dialects.types import int_range, int_width, shape_of
+from mohaq.compiler.search import kernels
+
+Frames = npt.NDArray[Any]
+Values = list[Frames | None]
+Ints = npt.NDArray[np.int64]
+
+BLOCK = 512
+"""Rows handled at once: sums of a block stay in the second-level cache."""
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """Where utterances end in the frames of a batch."""
+
+    ends: Ints
+
+    @property
+    def frames(self) -> int:
+        """Frames in all."""
+        return int(self.ends[-1])
+
+    @staticmethod
+    def of(lengths: npt.ArrayLike) -> Ragged:
+        """From the number of frames of each utterance."""
+        return Ragged(np.cumsum(np.asarray(lengths, dtype=np.int64)))
+
+    def split(self, frames: Frames) -> list[Frames]:
+        """Frames of each utterance."""
+        return np.split(frames, self.ends[:-1])
+
+
+@dataclass(frozen=True)
+class FrameOp(ABC):
+    """Reads and writes numbered values of a block. Floats stand for whole numbers."""
+
+    result: int
+
+    @abstractmethod
+    def run(self, values: Values, goal: Frames | None) -> None:
+        """Compute into `values[result]`, which becomes `goal` when that suits."""
+
+
+def _get(values: Values, number: int) -> Frames:
+    found = values[number]
+    assert found is not None
+    return found
+
+
+def _ints(values: Values, number: int) -> Ints:
+    return _get(values, number).astype(np.int64, copy=False)
+
+
+@dataclass(frozen=True)
+class Matmul(FrameOp):
+    """x W^T; `weight` is [K, N] in the type that keeps sums exact."""
+
+    x: int
+    weight: npt.NDArray[Any]
+
+    def run(self, values: Values, goal: Frames | None) -> None:  # noqa: ARG002
+        """See the class."""
+        values[self.result] = _get(values, self.x).astype(self.weight.dtype) @ self.weight
+
+
+@dataclass(frozen=True)
+class Requantize(FrameOp):
+    """Rescale by channel, after an aligned bias when there is one."""
+
+    x: int
+    multipliers: Ints
+    shifts: Ints
+    low: int
+    high: int
+    acc_shift: int = 0
+    bias: Ints | None = None
+
+    def run(self, values: Values, goal: Frames | None) -> None:
+        """See the class."""
+        x = _get(values, self.x)
+        if x.dtype not in _KERNEL_TYPES:
+            x = x.astype(np.int64)
+        fits = self.low >= -(1 << 15) and self.high < 1 << 15
+        out = np.empty(x.shape, np.int16 if fits else np.int64) if goal is None else goal
+        if self.bias is None:
+            kernels.requantize_rows(x, self.multipliers, self.shifts, self.low, self.high, out)
+        else:
+            kernels.bias_requantize_rows(
+                x,
+                self.acc_shift,
+                self.bias,
+                self.multipliers,
+                self.shifts,
+                self.low,
+                self.high,
+                out,
+            )
+        values[self.result] = out
+
+
+_KERNEL_TYPES = (np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int64))
+
+
+@dataclass(frozen=True)
+class Bias(FrameOp):
+    """x * 2^acc_shift + bias (already shifted)."""
+
+    x: int
+    acc_shift: int
+    bias: Ints
+
+    def run(self, values: Values, goal: Frames | None) -> None:  # noqa: ARG002
+        """See the class."""
+        values[self.result] = (_ints(values, self.x) << self.acc_shift) + self.bias
+
+
+@dataclass(frozen=True)
+class Elementwise(FrameOp):
+    """Any other operation, by a NumPy function of int64 arrays."""
+
+    operands: tuple[int | None, ...]
+    constants: tuple[Ints | None, ...]
+    function: Callable[..., Ints]
+
+    def run(self, values: Values, goal: Frames | None) -> None:  # noqa: ARG002
+        """See the class."""
+        given = [
+            constant if number is None else _ints(values, number)
+            for number, constant in zip(self.operands, self.constants, strict=True)
+        ]
+        values[self.result] = self.function(*given)
+
+
+@dataclass(frozen=True)
+class Split(FrameOp):
+    """High byte to `result`, low byte to `low`."""
+
+    low: int
+    x: int
+
+    def run(self, values: Values, goal: Frames | None) -> None:  # noqa: ARG002
+        """See the class."""
+        x = _get(values, self.x)
+        values[self.result] = x >> 8
+        values[self.low] = x & 255
+
+
+def gemm_dtype(bound: int) -> np.dtype[Any]:
+    """Cheapest type whose sums up to `bound` are exact."""
+    if bound < 1 << 24:
+        return np.dtype(np.float32)
+    return np.dtype(np.float64 if bound < 1 << 53 else np.int64)
+
+
+def frame_op(
+    op: Operation,
+    number: Callable[[SSAValue], int],
+    constants: Mapping[SSAValue, Ints],
+    tables: Mapping[str, tuple[int, ...]],
+) -> FrameOp:
+    """The executable form of a framewise operation.
+
+    Raises:
+        MohaqError: the evaluator does not know it, or an operand has the wrong kind.
+    """
+    if isinstance(op, qnn.MatmulOp):
+        x = number(op.input)
+        weight = constants.get(op.weight)
+        if weight is None:
+            raise MohaqError("a matrix product of two computed values cannot be evaluated")
+        kind = gemm_dtype(op.acc.bound.data)
+        return Matmul(number(op.result), x, np.ascontiguousarray(weight.T, dtype=kind))
+    if isinstance(op, qnn.RequantizeOp):
+        x = number(op.input)
+        return Requantize(number(op.result), x, *_scales(op), *int_range(*_range(op.result)))
+    if isinstance(op, qnn.BiasOp) and op.bias in constants and op.acc not in constants:
+        x = number(op.acc)
+        shifted = constants[op.bias] << op.bias_shift.value.data
+        return Bias(number(op.result), x, op.acc_shift.value.data, shifted)
+    if isinstance(op, qnn.SplitOp):
+        x = number(op.input)
+        return Split(number(op.high), number(op.low), x)
+    given = tuple(None if v in constants else number(v) for v in op.operands)
+    fixed = tuple(constants.get(v) for v in op.operands)
+    return Elementwise(number(op.results[0]), given, fixed, _function(op, tables))
+
+
+def _scales(op: qnn.RequantizeOp) -> tuple[Ints, Ints]:
+    scales = np.array(op.scales(), dtype=np.int64)
+    run = shape_of(op.result)[-1] // len(scales)
+    return np.repeat(scales[:, 0], run), np.repeat(scales[:, 1], run)
+
+
+def _range(value: SSAValue) -> tuple[int]:
+    width, signed = int_width(value)
+    if not signed:
+        raise MohaqError("a value is requantized to an unsigned type")
+    return (width,)
+
+
+def _function(op: Operation, tables: Mapping[str, tuple[int, ...]]) -> Callable[..., Ints]:
+    match op:
+        case qnn.AddOp():
+            return np.add
+        case qnn.MulOp():
+            return np.multiply
+        case qnn.ShlOp():
+            amount = op.amount.value.data
+            return lambda x: x << amount
+        case qnn.RsubOp():
+            constant = op.constant.value.data
+            return lambda x: constant - x
+        case qnn.BiasOp():
+            a, b = op.acc_shift.value.data, op.bias_shift.value.data
+            return lambda x, y: (x << a) + (y << b)
+        case qnn.SaturateOp():
+            width, signed = int_width(op.result)
+            low, high = int_range(width, signed=signed)
+            return lambda x: np.clip(x, low, high)
+        case qnn.SliceOp():
+            start = op.offset.value.data
+            stop = start + op.size.value.data
+            return lambda x: x[..., start:stop]
+        case qnn.ConcatOp():
+            return lambda *parts: np.concatenate(parts, axis=-1)
+        case qnn.LookupOp():
+            points = np.array(tables[op.table.root_reference.data], dtype=np.int64)
+            return lambda x: _interpolate(x, points)
+        case _:
+            raise MohaqError(f"the evaluator cannot run '{op.name}' on frames")
+
+
+def _interpolate(x: Ints, points: Ints) -> Ints:
+    position = x + 32768
+    i, r = position >> 8, position & 255
+    return points[i] + (((points[i + 1] - points[i]) * r + 128) >> 8)
+
+
+def fuse(ops: list[FrameOp], kept: set[int]) -> list[FrameOp]:
+    """Join a bias with the requantize that is its only reader."""
+    readers: dict[int, int] = {}
+    for op in ops:
+        for number in _reads(op):
+            readers[number] = readers.get(number, 0) + 1
+    biases = {
+        op.result: op
+        for op in ops
+        if isinstance(op, Bias) and readers.get(op.result) == 1 and op.result not in kept
+    }
+    fused: list[FrameOp] = []
+    gone: set[int] = set()
+    for op in ops:
+        if isinstance(op, Requantize) and op.x in biases:
+            bias = biases[op.x]
+            gone.add(bias.result)
+            fused.append(
+                Requantize(
+                    op.result,
+                    bias.x,
+                    op.multipliers,
+                    op.shifts,
+                    op.low,
+                    op.high,
+                    bias.acc_shift,
+                    bias.bias,
+                )
+            )
+        else:
+            fused.append(op)
+    return [op for op in fused if op.result not in gone]
+
+
+def _reads(op: FrameOp) -> tuple[int, ...]:
+    if isinstance(op, Elementwise):
+        return tuple(n for n in op.operands if n is not None)
+    if isinstance(op, (Matmul, Requantize, Bias, Split)):
+        return (op.x,)
+    raise MohaqError(f"unknown operation {type(op).__name__}")

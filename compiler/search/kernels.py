@@ -1,0 +1,153 @@
+"""Compiled kernels of the fast evaluator. Integers throughout; equal to the reference bit for bit.
+
+The scan kernel interprets a short tape over a buffer of units, one time step after the other;
+its inner loops run over units, so the compiler turns them into vector instructions.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+
+COPY, ADD, MUL, RSUB, SHL, SATURATE, REQUANTIZE, LOOKUP, BIAS = range(9)
+"""Opcodes. A tape row is (opcode, destination, a, b, length, i0, i1, i2, i3): offsets into the
+buffer and immediates."""
+
+ROW = 9
+
+
+@numba.njit(cache=True, nogil=True)
+def requantize_rows(
+    x: npt.NDArray[Any],
+    multipliers: Ints,
+    shifts: Ints,
+    low: int,
+    high: int,
+    out: npt.NDArray[Any],
+) -> None:
+    """out[n, c] = clamp((x[n, c] * m[c] + 2^(s[c]-1)) >> s[c]); x holds whole numbers."""
+    for n in range(x.shape[0]):
+        for c in range(x.shape[1]):
+            s = shifts[c]
+            half = (np.int64(1) << s) >> 1
+            y = (np.int64(x[n, c]) * multipliers[c] + half) >> s
+            out[n, c] = min(max(y, low), high)
+
+
+@numba.njit(cache=True, nogil=True)
+def bias_requantize_rows(
+    x: npt.NDArray[Any],
+    acc_shift: int,
+    bias: Ints,
+    multipliers: Ints,
+    shifts: Ints,
+    low: int,
+    high: int,
+    out: npt.NDArray[Any],
+) -> None:
+    """The same after x * 2^acc_shift + bias[c] (the bias is already shifted)."""
+    for n in range(x.shape[0]):
+        for c in range(x.shape[1]):
+            s = shifts[c]
+            half = (np.int64(1) << s) >> 1
+            total = (np.int64(x[n, c]) << acc_shift) + bias[c]
+            out[n, c] = min(max((total * multipliers[c] + half) >> s, low), high)
+
+
+@numba.njit(cache=True, nogil=True)
+def _step(tape: Ints, buffer: Ints, tables: Ints) -> None:
+    for row in range(tape.shape[0]):
+        code, n = tape[row, 0], tape[row, 4]
+        y = buffer[tape[row, 1] : tape[row, 1] + n]
+        a = buffer[tape[row, 2] : tape[row, 2] + n]
+        i0, i1, i2, i3 = tape[row, 5], tape[row, 6], tape[row, 7], tape[row, 8]
+        if code == ADD:
+            b = buffer[tape[row, 3] : tape[row, 3] + n]
+            for k in range(n):
+                y[k] = a[k] + b[k]
+        elif code == MUL:
+            b = buffer[tape[row, 3] : tape[row, 3] + n]
+            for k in range(n):
+                y[k] = a[k] * b[k]
+        elif code == REQUANTIZE:
+            half = (np.int64(1) << i1) >> 1
+            for k in range(n):
+                y[k] = min(max((a[k] * i0 + half) >> i1, i2), i3)
+        elif code == SATURATE:
+            for k in range(n):
+                y[k] = min(max(a[k], i0), i1)
+        elif code == RSUB:
+            for k in range(n):
+                y[k] = i0 - a[k]
+        elif code == LOOKUP:
+            points = tables[i0]
+            for k in range(n):
+                position = a[k] + 32768
+                i, r = position >> 8, position & 255
+                y[k] = points[i] + (((points[i + 1] - points[i]) * r + 128) >> 8)
+        elif code == SHL:
+            for k in range(n):
+                y[k] = a[k] << i0
+        elif code == BIAS:
+            b = buffer[tape[row, 3] : tape[row, 3] + n]
+            for k in range(n):
+                y[k] = (a[k] << i0) + (b[k] << i1)
+        else:
+            for k in range(n):
+                y[k] = a[k]
+
+
+@numba.njit(cache=True, nogil=True)
+def scan(
+    tape: Ints,
+    buffer: Ints,
+    tables: Ints,
+    inputs: tuple[npt.NDArray[Any], ...],
+    fetch: Ints,
+    outputs: tuple[npt.NDArray[Any], ...],
+    emit: Ints,
+    states: Ints,
+    ends: Ints,
+    reverse: bool,
+) -> None:
+    """Run a recurrence over ragged sequences.
+
+    Args:
+        tape: [rows, 9].
+        buffer: scratch with the constants in place.
+        tables: [tables, 257].
+        inputs: arrays [frames, *]; all sequences one after the other.
+        fetch: [k, 4] of (input, first channel, offset in the buffer, length).
+        outputs: arrays [frames, *], filled.
+        emit: [outputs, 2] of (offset in the buffer, length).
+        states: [states, 3] of (offset of the state, offset of the next state, length).
+        ends: [sequences] index after the last frame of each.
+        reverse: walk from the last frame to the first.
+    """
+    first = 0
+    for sequence in range(ends.shape[0]):
+        last = ends[sequence]
+        for j in range(states.shape[0]):
+            for k in range(states[j, 2]):
+                buffer[states[j, 0] + k] = 0
+        for step in range(last - first):
+            t = last - 1 - step if reverse else first + step
+            for j in range(fetch.shape[0]):
+                source = inputs[fetch[j, 0]][t]
+                channel, target = fetch[j, 1], fetch[j, 2]
+                for k in range(fetch[j, 3]):
+                    buffer[target + k] = source[channel + k]
+            _step(tape, buffer, tables)
+            for j in range(emit.shape[0]):
+                row = outputs[j][t]
+                for k in range(emit[j, 1]):
+                    row[k] = buffer[emit[j, 0] + k]
+            for j in range(states.shape[0]):
+                for k in range(states[j, 2]):
+                    buffer[states[j, 0] + k] = buffer[states[j, 1] + k]
+        first = last

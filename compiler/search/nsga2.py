@@ -1,0 +1,147 @@
+"""NSGA-II as an ask/tell loop over ordinal genes, around pymoo.
+
+The path depends on the seed, the space, the settings and the told values alone, so that a
+replay with the same values asks for the same genomes (DESIGN D7).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pymoo.algorithms.moo.nsga2 import NSGA2
+from pymoo.config import Config
+from pymoo.core.population import Population
+from pymoo.core.problem import Problem
+from pymoo.operators.crossover.sbx import SBX
+from pymoo.operators.mutation.pm import PM
+from pymoo.operators.repair.rounding import RoundingRepair
+from pymoo.operators.sampling.rnd import IntegerRandomSampling
+from pymoo.termination import NoTermination
+
+from mohaq.backends.base import FloatArray, IntArray
+from mohaq.compiler.diagnostics import MohaqError
+
+Config.warnings["not_compiled"] = False
+
+SBX_PROBABILITY, SBX_ETA, MUTATION_ETA = 1.0, 3.0, 3.0
+"""Operator settings of MOHAQ's code."""
+
+UNKNOWN = 1e30
+"""Stands for an objective that was not evaluated; only infeasible candidates have it."""
+
+
+class Nsga2:
+    """Asks for genomes [n, G] and is told their objectives and violations.
+
+    Args:
+        upper: largest index of each gene [G].
+        objectives: number of objectives.
+        population: size that survives a generation.
+        offspring: new genomes of a generation.
+        seed: seed of all random choices.
+        seeds: genomes [m, G] that the initial population starts with; the rest is random.
+    """
+
+    def __init__(
+        self,
+        upper: IntArray,
+        objectives: int,
+        *,
+        population: int,
+        offspring: int,
+        seed: int,
+        seeds: IntArray | None = None,
+    ) -> None:
+        self._upper = np.asarray(upper, dtype=np.int64)
+        # pymoo's operators divide by the range of a gene: those without a choice stay outside.
+        self._free = np.flatnonzero(self._upper > 0)
+        self._asked: Any = None
+        self._told_constant = False
+        if not self._free.size:
+            return
+        problem = Problem(
+            n_var=int(self._free.size),
+            n_obj=objectives,
+            n_ieq_constr=1,
+            xl=np.zeros(self._free.size),
+            xu=self._upper[self._free].astype(np.float64),
+            vtype=int,
+        )
+        self._algorithm = NSGA2(
+            pop_size=population,
+            n_offsprings=offspring,
+            sampling=_seeded(problem, population, seed, self._given(seeds)),
+            crossover=SBX(prob=SBX_PROBABILITY, eta=SBX_ETA, vtype=float, repair=RoundingRepair()),
+            mutation=PM(prob=1.0, eta=MUTATION_ETA, vtype=float, repair=RoundingRepair()),
+            eliminate_duplicates=True,
+        )
+        self._algorithm.setup(
+            problem, termination=NoTermination(), seed=seed, verbose=False, progress=False
+        )
+
+    def ask(self) -> IntArray | None:
+        """The genomes [n, G] of the next generation; None when the space is exhausted.
+
+        Raises:
+            MohaqError: the last generation was not told.
+        """
+        if self._asked is not None:
+            raise MohaqError("the last generation was not told")
+        if not self._free.size:
+            if self._told_constant:
+                return None
+            self._asked = np.zeros((1, self._upper.size), dtype=np.int64)
+            return np.array(self._asked)
+        asked = self._algorithm.ask()
+        if asked is None or len(asked) == 0:
+            return None
+        self._asked = asked
+        genomes = np.zeros((len(asked), self._upper.size), dtype=np.int64)
+        genomes[:, self._free] = np.asarray(asked.get("X")).astype(np.int64)
+        return genomes
+
+    def tell(self, objectives: npt.ArrayLike, violation: npt.ArrayLike) -> None:
+        """Give the values of the genomes last asked for.
+
+        Args:
+            objectives: [n, M], to be minimised; NaN where unknown.
+            violation: [n], above 0 where a constraint is broken.
+
+        Raises:
+            MohaqError: nothing was asked, or a feasible candidate has unknown objectives.
+        """
+        if self._asked is None:
+            raise MohaqError("no generation was asked for")
+        values: FloatArray = np.array(objectives, dtype=np.float64)
+        broken: FloatArray = np.array(violation, dtype=np.float64)
+        unknown = ~np.isfinite(values)
+        if (unknown.any(axis=1) & ~(broken > 0)).any() or not np.isfinite(broken).all():
+            raise MohaqError("a feasible candidate has no finite objectives")
+        values[unknown] = UNKNOWN
+        asked, self._asked = self._asked, None
+        if not self._free.size:
+            self._told_constant = True
+            return
+        asked.set("F", values, "G", np.maximum(broken, 0.0)[:, None], "H", np.zeros((len(broken), 0)))
+        for one in asked:
+            one.evaluated.update({"F", "G", "H"})
+        self._algorithm.tell(infills=asked)
+
+    def _given(self, seeds: IntArray | None) -> IntArray:
+        if seeds is None or not len(seeds):
+            return np.zeros((0, self._free.size), dtype=np.int64)
+        given = np.asarray(seeds, dtype=np.int64)
+        if (given < 0).any() or (given > self._upper).any():
+            raise MohaqError("a seeded genome lies outside the gene space")
+        return given[:, self._free]
+
+
+def _seeded(problem: Any, population: int, seed: int, given: IntArray) -> Any:
+    """Initial genomes: the given ones, then random ones (pymoo drops the duplicates)."""
+    generator = np.random.default_rng([seed, 0x6D6F6861])
+    drawn = IntegerRandomSampling().do(problem, population, random_state=generator)
+    genomes = np.concatenate([given, np.asarray(drawn.get("X")).astype(np.int64)])
+    _, first = np.unique(genomes, axis=0, return_index=True)
+    return Population.new("X", genomes[np.sort(first)][:population])

@@ -1,0 +1,218 @@
+"""Turns the body of a `qnn.scan` into the tape of the scan kernel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from xdsl.ir import Operation, SSAValue
+
+from mohaq.compiler.diagnostics import MohaqError
+from mohaq.compiler.dialects import qnn
+from mohaq.compiler.dialects.types import int_range, int_width, shape_of
+from mohaq.compiler.search import kernels
+from mohaq.compiler.search.kernels import Ints
+
+
+@dataclass(frozen=True)
+class Tape:
+    """A compiled scan body; see `kernels.scan` for the arrays."""
+
+    rows: Ints
+    constants: Ints
+    tables: Ints
+    arguments: tuple[tuple[int, int], ...]
+    emit: Ints
+    states: Ints
+    reverse: bool
+
+    @property
+    def buffer(self) -> Ints:
+        """A fresh scratch buffer."""
+        return self.constants.copy()
+
+
+class TapeBuilder:
+    """Builds one tape.
+
+    Args:
+        op: the scan.
+        constants: integer arrays of the values from outside that the body uses.
+        tables: points of the lookup tables by name.
+    """
+
+    def __init__(
+        self,
+        op: qnn.ScanOp,
+        constants: dict[SSAValue, npt.NDArray[np.int64]],
+        tables: dict[str, tuple[int, ...]],
+    ) -> None:
+        self._op = op
+        self._constants = constants
+        self._points = tables
+        self._tables: list[tuple[int, ...]] = []
+        self._rows: list[tuple[int, ...]] = []
+        self._place: dict[SSAValue, int] = {}
+        self._owner: dict[SSAValue, SSAValue] = {}
+        self._fixed: list[tuple[int, npt.NDArray[np.int64]]] = []
+        self._free: dict[int, list[int]] = {}
+        self._top = 0
+
+    def build(self) -> Tape:
+        """The tape.
+
+        Raises:
+            MohaqError: the body holds an operation that the kernel does not have.
+        """
+        body = self._op.body.block
+        count = len(self._op.inputs)
+        for arg in body.args:
+            self._place[arg] = self._room(_extent(arg))
+            self._owner[arg] = arg
+        last = self._last_uses()
+        keep = {self._owner[arg] for arg in body.args}
+        end = body.last_op
+        assert isinstance(end, qnn.YieldOp)
+        for position, op in enumerate(body.ops):
+            if op is end:
+                break
+            self._emit(op)
+            for value in set(op.operands):
+                owner = self._owner.get(value)
+                if owner is not None and owner not in keep and last.get(owner) == position:
+                    self._free.setdefault(_extent(owner), []).append(self._place[owner])
+        values = [self._at(v) for v in end.values]
+        outputs = self._op.output_count
+        emit = [
+            (place, _extent(v))
+            for place, v in zip(values[:outputs], end.values[:outputs], strict=True)
+        ]
+        states = self._carry(body.args[count:], list(end.values[outputs:]), values[outputs:])
+        buffer = np.zeros(self._top, dtype=np.int64)
+        for place, array in self._fixed:
+            buffer[place : place + array.size] = array
+        return Tape(
+            np.array(self._rows, dtype=np.int64).reshape(-1, kernels.ROW),
+            buffer,
+            np.array(self._tables, dtype=np.int64).reshape(-1, 257),
+            tuple((self._place[a], _extent(a)) for a in body.args[:count]),
+            np.array(emit, dtype=np.int64).reshape(-1, 2),
+            np.array(states, dtype=np.int64).reshape(-1, 3),
+            self._op.direction.data == "reverse",
+        )
+
+    def _carry(
+        self, args: tuple[SSAValue, ...] | list[SSAValue], nexts: list[SSAValue], places: list[int]
+    ) -> list[tuple[int, int, int]]:
+        """(state, next state, length); a state that yields another one goes through a copy."""
+        held = []
+        for arg, value, place in zip(args, nexts, places, strict=True):
+            size = _extent(arg)
+            if self._owner.get(value) in args:
+                room = self._room(size)
+                self._row(kernels.COPY, room, place, 0, size)
+                place = room
+            held.append((self._place[arg], place, size))
+        return held
+
+    def _last_uses(self) -> dict[SSAValue, int]:
+        """Position of the last op that reads a value, slices counted for what they are cut of."""
+        last: dict[SSAValue, int] = {}
+        owner: dict[SSAValue, SSAValue] = {a: a for a in self._op.body.block.args}
+        for position, op in enumerate(self._op.body.block.ops):
+            for value in op.operands:
+                if value in owner:
+                    last[owner[value]] = position
+            for result in op.results:
+                source = op.operands[0] if isinstance(op, qnn.SliceOp) else result
+                owner[result] = owner.get(source, result)
+        return last
+
+    def _room(self, size: int) -> int:
+        held = self._free.get(size)
+        if held:
+            return held.pop()
+        place = self._top
+        self._top += -(-size // 8) * 8  # whole cache lines
+        return place
+
+    def _at(self, value: SSAValue) -> int:
+        """Offset of a value; constants from outside are placed on their first use."""
+        if value not in self._place:
+            if value not in self._constants:
+                raise MohaqError("a scan body uses a value from outside that varies in time")
+            array = self._constants[value]
+            if array.ndim != 1:
+                raise MohaqError(f"a scan body uses a constant of shape {array.shape}")
+            self._place[value] = self._top
+            self._top += -(-array.size // 8) * 8
+            self._fixed.append((self._place[value], array))
+        return self._place[value]
+
+    def _row(self, code: int, y: int, a: int, b: int, n: int, *immediates: int) -> None:
+        self._rows.append((code, y, a, b, n, *immediates, *([0] * (4 - len(immediates)))))
+
+    def _emit(self, op: Operation) -> None:
+        if isinstance(op, qnn.SliceOp):
+            source = op.input
+            self._place[op.result] = self._at(source) + op.offset.value.data
+            if source in self._owner:
+                self._owner[op.result] = self._owner[source]
+            return
+        sources = [self._at(v) for v in op.operands]
+        (result,) = op.results
+        size = _extent(result)
+        place = self._room(size)
+        self._place[result] = place
+        self._owner[result] = result
+        if isinstance(op, qnn.ConcatOp):
+            offset = place
+            for value, source in zip(op.operands, sources, strict=True):
+                self._row(kernels.COPY, offset, source, 0, _extent(value))
+                offset += _extent(value)
+            return
+        if any(_extent(v) != size for v in op.operands):
+            raise MohaqError(f"'{op.name}' in a scan body combines different extents")
+        a, b = sources[0], sources[1] if len(sources) > 1 else 0
+        low, high = int_range(*_signed(result))
+        match op:
+            case qnn.AddOp():
+                self._row(kernels.ADD, place, a, b, size)
+            case qnn.MulOp():
+                self._row(kernels.MUL, place, a, b, size)
+            case qnn.RsubOp():
+                self._row(kernels.RSUB, place, a, 0, size, op.constant.value.data)
+            case qnn.ShlOp():
+                self._row(kernels.SHL, place, a, 0, size, op.amount.value.data)
+            case qnn.SaturateOp():
+                self._row(kernels.SATURATE, place, a, 0, size, low, high)
+            case qnn.BiasOp():
+                shifts = op.acc_shift.value.data, op.bias_shift.value.data
+                self._row(kernels.BIAS, place, a, b, size, *shifts)
+            case qnn.LookupOp():
+                points = self._points[op.table.root_reference.data]
+                if points not in self._tables:
+                    self._tables.append(points)
+                self._row(kernels.LOOKUP, place, a, 0, size, self._tables.index(points))
+            case qnn.RequantizeOp():
+                scales = op.scales()
+                run = size // len(scales)
+                for k, (m, s) in enumerate(scales):
+                    skip = k * run
+                    self._row(
+                        kernels.REQUANTIZE, place + skip, a + skip, 0, run, m, s, low, high
+                    )
+            case _:
+                raise MohaqError(f"the evaluator cannot run '{op.name}' inside a scan")
+
+
+def _signed(value: SSAValue) -> tuple[int]:
+    width, signed = int_width(value)
+    if not signed:
+        raise MohaqError("values inside a scan are signed")
+    return (width,)
+
+
+def _extent(value: SSAValue) -> int:
+    return shape_of(value)[-1]
