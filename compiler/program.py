@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from xdsl.dialects.builtin import DictionaryAttr, ModuleOp, StringAttr
 from xdsl.dialects.func import FuncOp
@@ -20,6 +21,9 @@ from mohaq.compiler.dialects.param import DeclareOp, LoadOp
 from mohaq.compiler.dialects.quant import GridAttr
 from mohaq.compiler.files import write_text
 from mohaq.compiler.parameters import ParameterStore, check_array
+
+if TYPE_CHECKING:
+    from torch import fx
 
 MODULE_FILE = "program.mlir"
 PARAMETER_FILE = "parameters.safetensors"
@@ -107,6 +111,16 @@ class Program:
                     where=f"parameter '{name}'",
                     why=f"sha256 {self.parameters.sha256(name)[:12]}, recorded {said[:12]}",
                 )
+
+    def to_fx(self) -> fx.GraphModule:
+        """The `nn` program as a runnable torch.fx graph with `node.meta["quant"]`."""
+        from mohaq.compiler.fx import to_fx
+
+        return to_fx(self)
+
+    def __repr__(self) -> str:
+        layers = ", ".join(op.label for op in self.layers())
+        return f"Program({layers or 'no nn layers'}; {len(self.parameters)} parameters)"
 
     def content_hash(self) -> str:
         """sha256 over the module's text and all parameters' hashes."""

@@ -200,8 +200,8 @@ def test_slices_compute_what_the_whole_program_does(seed: int, data: st.DataObje
 def test_batches_equal_single_sequences() -> None:
     program = calibrated()
     integers = lowered(program, uniform(program, 4))
-    x = quantize(sequences(5, lengths=(9,) * 3), given_grid(integers))
-    (batch,) = run_integer(integers, [np.stack(x, axis=1)])
+    x = quantize(np.stack(sequences(5, lengths=(9,) * 3)), given_grid(integers))
+    (batch,) = run_integer(integers, [np.swapaxes(x, 0, 1)])
     for number, one in enumerate(x):
         np.testing.assert_array_equal(
             batch[:, number], run_integer(integers, [one[:, None]])[0][:, 0]
