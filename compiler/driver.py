@@ -25,13 +25,12 @@ from mohaq.backends.base import (
     Estimate,
     Options,
     Simulation,
-    Slot,
     Target,
     Workload,
 )
 from mohaq.backends.registry import find_target, get_backend
 from mohaq.compiler.analysis.storage import CalibratedTable, calibrated_table
-from mohaq.compiler.assignment import Assignment
+from mohaq.compiler.assignment import Assignment, Slot
 from mohaq.compiler.context import MohaqContext
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects.quant import GridAttr

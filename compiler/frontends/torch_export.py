@@ -187,19 +187,25 @@ def _name(node: Node) -> str:
 def _call(work: _Importer, node: Node) -> Any:
     name = _name(node)
     if node.target is operator.getitem:
-        source, index = node.args
-        held = work.values[source.name]  # type: ignore[union-attr]
-        return held[index]
+        return _before(work, node)[node.args[1]]
     if name in PASSED_THROUGH:
         if name == "aten.dropout.default" and len(node.args) > 2 and node.args[2]:
             raise _refuse(node, "dropout in training mode")
-        return work.values[node.args[0].name]  # type: ignore[union-attr]
+        return _before(work, node)
     if name in ZEROS or name in BOOKKEEPING or node.target in (operator.mul, operator.add):
         return None
     handler = HANDLERS.get(name)
     if handler is None:
         raise _refuse(node, f"operation '{name}'")
     return handler(work, node)
+
+
+def _before(work: _Importer, node: Node) -> Any:
+    """Value of the node's first operand."""
+    source = node.args[0]
+    if not isinstance(source, Node):
+        raise _refuse(node, f"operand '{source}'")
+    return work.values[source.name]
 
 
 def _value(work: _Importer, node: Node, argument: Any) -> SSAValue:

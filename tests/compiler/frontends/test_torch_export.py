@@ -134,7 +134,8 @@ def test_no_pickle_of_a_model_file_runs(
 
 class Spectral(torch.nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.fft.fft(x).real
+        spectrum: torch.Tensor = torch.fft.fft(x).real
+        return spectrum
 
 
 class Branch(torch.nn.Module):
@@ -162,7 +163,7 @@ def test_bad_files_and_weights(tmp_path: Path) -> None:
     with pytest.raises(MohaqError, match=r"not a \.pt2 file"):
         mohaq.load(tmp_path / "text.pt2")
     (tmp_path / "model.h5").write_text("hello")
-    with pytest.raises(MohaqError, match="cannot import a '.h5' file"):
+    with pytest.raises(MohaqError, match=r"cannot import a '\.h5' file"):
         mohaq.load(tmp_path / "model.h5")
     with pytest.raises(MohaqError, match="needs example inputs"):
         mohaq.load(SpeechSRU(TINY))
