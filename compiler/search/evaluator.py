@@ -9,10 +9,8 @@ everything before it, so candidates that share leading layers compute them once.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 from xdsl.dialects.func import ReturnOp
 
 from mohaq.backends.base import Backend, IllegalAssignment, IntArray, Target
@@ -30,6 +28,7 @@ from mohaq.compiler.search.engine import Evaluation
 from mohaq.compiler.search.frames import Frames, Ragged
 from mohaq.compiler.search.memory import ValueMemory
 from mohaq.compiler.search.plan import Plan, compile_plan
+from mohaq.compiler.search.scoring import score
 from mohaq.passes.lower_to_qnn import lower_to_qnn
 
 DEFAULT_MEMORY = 512 << 20
@@ -161,15 +160,6 @@ class Evaluator:
             chain.insert(0, name)
             name = self._calibrated.table[name].source
         return chain
-
-
-class Labelled(Protocol):
-    """Labels of a data set, one for each utterance."""
-
-    @property
-    def labels(self) -> tuple[npt.NDArray[np.float64], ...]:
-        """Labels."""
-        ...
 
 
 def _local_key(layer: str, grids: LayerGrids) -> LocalKey:

@@ -220,9 +220,9 @@ def _range(value: SSAValue) -> tuple[int]:
 def _function(op: Operation, tables: Mapping[str, tuple[int, ...]]) -> Callable[..., Ints]:
     match op:
         case qnn.AddOp():
-            return np.add
+            return lambda x, y: x + y
         case qnn.MulOp():
-            return np.multiply
+            return lambda x, y: x * y
         case qnn.ShlOp():
             amount = op.amount.value.data
             return lambda x: x << amount
@@ -241,12 +241,17 @@ def _function(op: Operation, tables: Mapping[str, tuple[int, ...]]) -> Callable[
             stop = start + op.size.value.data
             return lambda x: x[..., start:stop]
         case qnn.ConcatOp():
-            return lambda *parts: np.concatenate(parts, axis=-1)
+            return _concatenate
         case qnn.LookupOp():
             points = np.array(tables[op.table.root_reference.data], dtype=np.int64)
             return lambda x: _interpolate(x, points)
         case _:
             raise MohaqError(f"the evaluator cannot run '{op.name}' on frames")
+
+
+def _concatenate(*parts: Ints) -> Ints:
+    joined: Ints = np.concatenate(parts, axis=-1)
+    return joined
 
 
 def _interpolate(x: Ints, points: Ints) -> Ints:

@@ -18,7 +18,7 @@ from pymoo.operators.crossover.sbx import SBX
 from pymoo.operators.mutation.pm import PM
 from pymoo.operators.repair.rounding import RoundingRepair
 from pymoo.operators.sampling.rnd import IntegerRandomSampling
-from pymoo.termination import NoTermination
+from pymoo.core.termination import NoTermination
 
 from mohaq.backends.base import FloatArray, IntArray
 from mohaq.compiler.diagnostics import MohaqError
@@ -124,7 +124,9 @@ class Nsga2:
         if not self._free.size:
             self._told_constant = True
             return
-        asked.set("F", values, "G", np.maximum(broken, 0.0)[:, None], "H", np.zeros((len(broken), 0)))
+        asked.set(
+            "F", values, "G", np.maximum(broken, 0.0)[:, None], "H", np.zeros((len(broken), 0))
+        )
         for one in asked:
             one.evaluated.update({"F", "G", "H"})
         self._algorithm.tell(infills=asked)

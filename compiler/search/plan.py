@@ -92,9 +92,7 @@ class ScanStep:
             (bases.index(view.register), view.first, place, size)
             for view, (place, size) in zip(self.inputs, self.tape.arguments, strict=True)
         ]
-        outs = tuple(
-            np.empty((batch.frames, size), dtype=dtype) for _, size, dtype in self.outputs
-        )
+        outs = tuple(np.empty((batch.frames, size), dtype=dtype) for _, size, dtype in self.outputs)
         kernels.scan(
             self.tape.rows,
             self.tape.buffer,
@@ -226,11 +224,10 @@ class _Compiler:
         for value in mine:
             if {use.operation for use in value.uses} & later:
                 keep(value)
-        used_here = {v for op in pending if not isinstance(op, qnn.SliceOp) for v in op.operands}
+        used_here = {v for op in pending for v in op.operands}
         for op in pending:
             if isinstance(op, qnn.SliceOp) and op.result not in used_here:
-                if not any(isinstance(u.operation, qnn.SliceOp) for u in op.result.uses):
-                    continue  # only later steps read it: a view is enough
+                continue  # only later steps read it: a view is enough
             ops.append(frames.frame_op(op, number, self._constants, self._tables))
         if ops:
             self._steps.append(

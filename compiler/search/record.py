@@ -93,8 +93,10 @@ class Record:
                 return None
             status, message, tries, value, errors, totals, seconds = row
             if status == "ok":
-                counts = (tuple(json.loads(text)) for text in (errors, totals))
-                return Outcome(key, Evaluation(*counts, float(value)), tries, seconds)
+                good = Evaluation(
+                    tuple(json.loads(errors)), tuple(json.loads(totals)), float(value)
+                )
+                return Outcome(key, good, tries, seconds)
             return Outcome(key, Failure(cast("FailureKind", status), message), tries, seconds)
 
     def put(self, generation: int, job: Job, outcome: Outcome) -> None:
@@ -276,5 +278,3 @@ def _short(value: str | None) -> str:
     if value is None:
         return "absent"
     return value if len(value) <= 60 else f"{value[:57]}..."
-
-

@@ -112,8 +112,9 @@ class TapeBuilder:
             if self._owner.get(value) in args:
                 room = self._room(size)
                 self._row(kernels.COPY, room, place, 0, size)
-                place = room
-            held.append((self._place[arg], place, size))
+                held.append((self._place[arg], room, size))
+            else:
+                held.append((self._place[arg], place, size))
         return held
 
     def _last_uses(self) -> dict[SSAValue, int]:
@@ -168,8 +169,8 @@ class TapeBuilder:
         self._owner[result] = result
         if isinstance(op, qnn.ConcatOp):
             offset = place
-            for value, source in zip(op.operands, sources, strict=True):
-                self._row(kernels.COPY, offset, source, 0, _extent(value))
+            for value, start in zip(op.operands, sources, strict=True):
+                self._row(kernels.COPY, offset, start, 0, _extent(value))
                 offset += _extent(value)
             return
         if any(_extent(v) != size for v in op.operands):
@@ -200,9 +201,7 @@ class TapeBuilder:
                 run = size // len(scales)
                 for k, (m, s) in enumerate(scales):
                     skip = k * run
-                    self._row(
-                        kernels.REQUANTIZE, place + skip, a + skip, 0, run, m, s, low, high
-                    )
+                    self._row(kernels.REQUANTIZE, place + skip, a + skip, 0, run, m, s, low, high)
             case _:
                 raise MohaqError(f"the evaluator cannot run '{op.name}' inside a scan")
 

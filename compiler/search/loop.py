@@ -1,0 +1,262 @@
+"""The generations of a search: ask, price, evaluate what is new, tell."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from mohaq.backends.base import FloatArray, IntArray
+from mohaq.compiler.assignment import Slot
+from mohaq.compiler.diagnostics import MohaqError
+from mohaq.compiler.search.engine import Engine, Evaluation, Failure, Job, Outcome
+from mohaq.compiler.search.front import Generation, Point, hypervolume, pareto
+from mohaq.compiler.search.nsga2 import Nsga2
+from mohaq.compiler.search.problem import SearchProblem
+from mohaq.compiler.search.record import GenerationRow, Record, evaluation_key
+
+LEAST_FAILURES = 10
+"""Evaluations before the failure share counts."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a search stands.
+
+    Attributes:
+        event: what has just happened.
+        generation: number of the running generation, 0 for the reference rows.
+        generations: how many there will be.
+        evaluated: evaluations made by this process.
+        replayed: evaluations taken from the record.
+        planned: evaluations still to make in this generation.
+        skipped: candidates that broke a limit before inference.
+        failed: evaluations that gave no error.
+        hits, misses: layer values taken from memory and computed.
+        hypervolume: after the last finished generation.
+        best_error: smallest error of a feasible candidate.
+        seconds: mean time of an evaluation in a worker.
+    """
+
+    event: Literal["evaluated", "generation", "done"]
+    generation: int
+    generations: int
+    evaluated: int
+    replayed: int
+    planned: int
+    skipped: int
+    failed: int
+    hits: int
+    misses: int
+    hypervolume: float
+    best_error: float | None
+    seconds: float
+
+
+Observer = Callable[[Progress], None]
+
+
+class SearchLoop:
+    """Runs one search; everything random is in `Nsga2`.
+
+    Args:
+        problem: genes, costs and limits.
+        engine: evaluates candidates.
+        record: the open log.
+        context: hash of what decides an error beside the widths.
+        observer: told of every evaluation and generation.
+    """
+
+    def __init__(
+        self,
+        problem: SearchProblem,
+        engine: Engine,
+        record: Record,
+        context: str,
+        observer: Observer | None = None,
+    ) -> None:
+        self._problem = problem
+        self._engine = engine
+        self._record = record
+        self._context = context
+        self._observer = observer
+        self.points: dict[tuple[int, ...], Point] = {}
+        self.outcomes: dict[tuple[int, ...], Outcome] = {}
+        self.generations: list[Generation] = []
+        self._number = 0
+        self._planned = 0
+        self._evaluated = 0
+        self._replayed = 0
+        self._hits = 0
+        self._misses = 0
+        self._seconds = 0.0
+        self._hypervolume = 0.0
+
+    def run(self, limits: FloatArray) -> None:
+        """All generations; `limits` is the reference point of the hypervolume.
+
+        Raises:
+            MohaqError: too many failures, the record cannot be written, or a replay differs.
+        """
+        settings = self._problem.settings
+        seeds = list(self._problem.uniform().values()) if settings.seed_uniform else []
+        search = Nsga2(
+            self._problem.space.upper,
+            len(settings.objectives),
+            population=settings.population,
+            offspring=settings.offspring,
+            seed=settings.seed,
+            seeds=np.array(seeds) if seeds else None,
+        )
+        for number in range(1, settings.generations + 1):
+            self._number = number
+            genomes = search.ask()
+            if genomes is None:
+                break
+            points = self.assess(genomes)
+            self.check_failures()
+            search.tell(
+                [point.values(settings.objectives) for point in points],
+                [point.violation for point in points],
+            )
+            front = pareto(list(self.points.values()), settings.objectives)
+            self._hypervolume = hypervolume(front, settings.objectives, limits)
+            evaluations = len(self.outcomes)
+            self.generations.append(Generation(number, evaluations, self._hypervolume))
+            self._record.end_generation(
+                GenerationRow(
+                    number,
+                    tuple(tuple(int(v) for v in row) for row in genomes),
+                    evaluations,
+                    self._hypervolume,
+                )
+            )
+            self._tell("generation")
+        self._tell("done")
+
+    def assess(self, genomes: IntArray) -> list[Point]:
+        """Points of genomes [n, G]; evaluates those that are new and within the cost limits."""
+        costs = self._problem.costs(genomes)
+        widths = self._problem.widths(genomes)
+        keys = [tuple(int(v) for v in row) for row in genomes]
+        jobs: dict[str, tuple[tuple[int, ...], Job]] = {}
+        priced: dict[tuple[int, ...], dict[str, float]] = {}
+        for row, genome in enumerate(keys):
+            if genome in self.points or genome in priced:
+                continue
+            priced[genome] = {name: float(values[row]) for name, values in costs.items()}
+            beyond = self._problem.cost_violation(priced[genome])
+            if beyond > 0 or not self._problem.needs_error:
+                self._add(genome, widths[row], priced[genome], beyond, None)
+                continue
+            job = Job.of(evaluation_key(self._context, widths[row]), widths[row])
+            known = self._record.get(job.key)
+            if known is not None:
+                self._replayed += 1
+                self._add(genome, widths[row], priced[genome], 0.0, known)
+            else:
+                jobs[job.key] = (genome, job)
+        self._evaluate(jobs, priced)
+        return [self.points[genome] for genome in keys]
+
+    def _evaluate(
+        self,
+        jobs: Mapping[str, tuple[tuple[int, ...], Job]],
+        priced: Mapping[tuple[int, ...], Mapping[str, float]],
+    ) -> None:
+        # Candidates with the same leading layers come one after the other: memory hits.
+        order = sorted(
+            (job for _, job in jobs.values()),
+            key=lambda job: [dict(job.widths)[slot] for slot in self._problem.slots],
+        )
+        self._planned = len(order)
+        done: dict[tuple[int, ...], Outcome] = {}
+        for outcome in self._engine.evaluate(order):
+            genome, job = jobs[outcome.key]
+            self._record.put(self._number, job, outcome)
+            done[genome] = outcome
+            self._evaluated += 1
+            self._planned -= 1
+            self._hits += outcome.hits
+            self._misses += outcome.misses
+            self._seconds += outcome.seconds
+            self._tell("evaluated")
+        for genome, job in jobs.values():  # in the order asked, whatever came back first
+            self._add(genome, dict(job.widths), priced[genome], 0.0, done[genome])
+
+    def _add(
+        self,
+        genome: tuple[int, ...],
+        widths: Mapping[Slot, int],
+        costs: Mapping[str, float],
+        violation: float,
+        outcome: Outcome | None,
+    ) -> None:
+        objectives = dict(costs)
+        failure = None
+        if outcome is not None:
+            self.outcomes[genome] = outcome
+            violation += self._problem.error_violation(outcome.result)
+            if isinstance(outcome.result, Failure):
+                failure = f"{outcome.result.kind}: {outcome.result.message}"
+            else:
+                objectives = {"error": outcome.result.value, **objectives}
+        self.points[genome] = Point(
+            genome, dict(widths), objectives, violation, self._number, failure
+        )
+
+    def check_failures(self) -> None:
+        """Stop when too large a share of the evaluations failed.
+
+        Raises:
+            MohaqError: with the most common reason.
+        """
+        bad = [
+            outcome.result
+            for outcome in self.outcomes.values()
+            if isinstance(outcome.result, Failure) and outcome.result.kind != "illegal"
+        ]
+        share = len(bad) / max(1, len(self.outcomes))
+        enough = len(self.outcomes) >= LEAST_FAILURES or len(bad) == len(self.outcomes)
+        if bad and enough and share > self._problem.settings.failure_share:
+            (message, count), *_ = Counter(f.message for f in bad).most_common(1)
+            raise MohaqError(
+                f"{len(bad)} of {len(self.outcomes)} evaluations failed; the search stops",
+                why=f"{count} times: {message}",
+                hint="the record keeps them; mend the cause and search in a new folder",
+            )
+
+    def _tell(self, event: Literal["evaluated", "generation", "done"]) -> None:
+        if self._observer is None:
+            return
+        errors = [p.objectives["error"] for p in self.points.values() if _scored(p)]
+        failed = sum(isinstance(o.result, Failure) for o in self.outcomes.values())
+        self._observer(
+            Progress(
+                event,
+                self._number,
+                self._problem.settings.generations,
+                self._evaluated,
+                self._replayed,
+                self._planned,
+                len(self.points) - len(self.outcomes),
+                failed,
+                self._hits,
+                self._misses,
+                self._hypervolume,
+                min(errors, default=None),
+                self._seconds / max(1, self._evaluated),
+            )
+        )
+
+
+def _scored(point: Point) -> bool:
+    return point.feasible and "error" in point.objectives
+
+
+def good(outcome: Outcome | None) -> Evaluation | None:
+    """The evaluation of an outcome, if it has one."""
+    return outcome.result if outcome and isinstance(outcome.result, Evaluation) else None

@@ -1,0 +1,276 @@
+"""`search`: the precision search from a calibrated program to a front of assignments."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mohaq.backends.base import FloatArray, IntArray, Options, Target, Workload
+from mohaq.backends.registry import find_target
+from mohaq.compiler.analysis.storage import calibrated_table
+from mohaq.compiler.data import Dataset
+from mohaq.compiler.interpreters.float_nn import run_float
+from mohaq.compiler.metrics import Metric, check_labels, get_metric
+from mohaq.compiler.program import Program
+from mohaq.compiler.search.engine import Engine, Evaluation, Job, Outcome
+from mohaq.compiler.search.evaluator import DEFAULT_MEMORY
+from mohaq.compiler.search.front import Point, SearchResult, pareto, widths_json
+from mohaq.compiler.search.local import local_engine
+from mohaq.compiler.search.loop import Observer, SearchLoop, good
+from mohaq.compiler.search.problem import SearchProblem
+from mohaq.compiler.search.recipe import write_inputs
+from mohaq.compiler.search.record import Record, context_hash
+from mohaq.compiler.search.scoring import bootstrap, score
+from mohaq.compiler.search.settings import Constraints, SearchSettings
+
+SEMANTICS = "qnn/1"
+"""Version of the integer semantics; part of every record."""
+
+HEADROOM = 1.1
+"""The hypervolume's reference point lies so far beyond the widest assignment's costs."""
+
+
+def search(
+    program: Program,
+    *,
+    target: str | Path,
+    data: Dataset,
+    out: str | Path,
+    metric: str = "fer",
+    objectives: Sequence[str] = ("error", "latency", "energy", "size"),
+    generations: int = 20,
+    population: int = 40,
+    offspring: int = 10,
+    seed: int = 1,
+    workers: int = 0,
+    constraints: Constraints | None = None,
+    workload: Workload | None = None,
+    options: Options | None = None,
+    observer: Observer | None = None,
+    name: str = "model",
+    memory_bytes: int = DEFAULT_MEMORY,
+) -> SearchResult:
+    """Search the widths of a program's precision slots.
+
+    Args:
+        program: calibrated `nn` program, for every width that the target allows.
+        target: name of a target, or the path of its TOML file.
+        data: validation data; must not be what the program was calibrated or will be tested on.
+        out: run folder. Repeating the same call resumes it; only `generations`, `workers` and
+            `memory_bytes` may differ.
+        metric: scores an utterance (fer, per, wer, accuracy, mse, or an installed one).
+        objectives: what is minimised: error, latency, energy, size.
+        generations: of NSGA-II, the initial population included.
+        population: candidates that survive a generation.
+        offspring: candidates that a generation adds.
+        seed: of all random choices.
+        workers: processes; 0 or 1 runs in this process. The result is the same.
+        constraints: limits of feasible candidates.
+        workload: what latency and energy are for; by default the data's mean length, one
+            sequence at a time.
+        options: timing and scheduling.
+        observer: told of every evaluation and generation.
+        name: of the model, for reports.
+        memory_bytes: layer values that each worker keeps.
+
+    Raises:
+        MohaqError: the program is not calibrated, the data do not fit, the folder is in use or
+            holds another search, too many evaluations fail.
+    """
+    settings = SearchSettings(
+        objectives=tuple(objectives),
+        metric=metric,
+        generations=generations,
+        population=population,
+        offspring=offspring,
+        seed=seed,
+        constraints=constraints or Constraints(),
+        options=options or Options(),
+        workload=workload,
+    )
+    return run_search(
+        program,
+        target=str(target),
+        data=data,
+        out=Path(out),
+        settings=settings,
+        workers=workers,
+        observer=observer,
+        name=name,
+        memory_bytes=memory_bytes,
+    )
+
+
+def run_search(
+    program: Program,
+    *,
+    target: str,
+    data: Dataset,
+    out: Path,
+    settings: SearchSettings,
+    workers: int = 0,
+    observer: Observer | None = None,
+    name: str = "model",
+    memory_bytes: int = DEFAULT_MEMORY,
+    engine: Engine | None = None,
+) -> SearchResult:
+    """`search` with settings as one object, and optionally with another engine."""
+    backend, machine = find_target(target)
+    metric = get_metric(settings.metric)
+    check_labels(metric, data)
+    workload = settings.workload or Workload(max(1, round(data.frames / len(data))))
+    settings = replace(settings, workload=workload)
+    problem = SearchProblem(calibrated_table(program), backend, machine, settings, workload)
+    decides = _decides(program, machine, data, settings)
+    with Record(out, _header(decides, settings)) as record:
+        recipe = write_inputs(out, program, machine, data, settings.metric, memory_bytes)
+        made = engine or local_engine(recipe, workers)
+        try:
+            context = context_hash(decides)
+            loop = SearchLoop(problem, made, record, context, observer)
+            uniform = problem.uniform()
+            if uniform:
+                loop.assess(np.array(list(uniform.values())))
+                loop.check_failures()
+            full = None
+            if problem.needs_error:
+                full = _float_error(program, data, metric, record, context)
+            limits = _limits(problem, full)
+            loop.run(limits)
+        finally:
+            made.close()
+        front = pareto(list(loop.points.values()), settings.objectives)
+        result = SearchResult(
+            {
+                "model": {"name": name, "hash": decides["model"]},
+                "target": {
+                    "name": machine.name,
+                    "backend": backend.name,
+                    "hash": decides["target"],
+                },
+                "seed": settings.seed,
+                "workload": asdict(workload),
+                "metric": {"name": settings.metric},
+                "dataset": {
+                    "hash": decides["dataset"],
+                    "utterances": len(data),
+                    "frames": data.frames,
+                },
+                "settings": {
+                    "population": settings.population,
+                    "offspring": settings.offspring,
+                    "generations": settings.generations,
+                    "constraints": asdict(settings.constraints),
+                    "options": asdict(settings.options),
+                },
+                "genes": [
+                    {
+                        "name": group.name,
+                        "slots": [str(slot) for slot in group.slots],
+                        "choices": [list(choice) for choice in group.choices],
+                    }
+                    for group in problem.space.groups
+                ],
+                "hypervolume_reference": dict(
+                    zip(settings.objectives, map(float, limits), strict=True)
+                ),
+            },
+            settings.objectives,
+            _reference(loop, uniform, full),
+            tuple(loop.generations),
+            tuple(loop.points.values()),
+            tuple(_with_interval(point, loop.outcomes) for point in front),
+            out,
+        )
+        result.write()
+    return result
+
+
+def target_hash(target: Target) -> str:
+    """Hash of everything that a target file says."""
+    said = {
+        "name": target.name,
+        "backend": target.backend,
+        "constants": {k: asdict(c) for k, c in sorted(target.constants.items())},
+    }
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def _decides(
+    program: Program, target: Target, data: Dataset, settings: SearchSettings
+) -> dict[str, str]:
+    """Everything beside the widths that decides an error."""
+    return {
+        "model": program.content_hash(),
+        "dataset": data.content_hash(),
+        "metric": settings.metric,
+        "target": target_hash(target),
+        "numerics": settings.options.numerics,
+        "semantics": SEMANTICS,
+    }
+
+
+def _header(decides: Mapping[str, str], settings: SearchSettings) -> dict[str, str]:
+    held = {**decides, "pymoo": version("pymoo"), "numpy": version("numpy")}
+    for key, value in settings.identity().items():
+        held.setdefault(key, json.dumps(value, sort_keys=True))
+    return held
+
+
+def _float_error(
+    program: Program, data: Dataset, metric: Metric, record: Record, context: str
+) -> Evaluation | None:
+    """Error of the float program; kept in the record like a candidate."""
+    job = Job(f"float:{context}", ())
+    known = record.get(job.key)
+    if known is None:
+        outputs = [run_float(program, [x[:, None, :]])[0][:, 0] for x in data.inputs]
+        known = Outcome(job.key, score(metric, outputs, data))
+        record.put(0, job, known)
+    return good(known)
+
+
+def _limits(problem: SearchProblem, full: Evaluation | None) -> FloatArray:
+    """Reference point of the hypervolume: error 1 (or what is worse), costs of the widest."""
+    worst = {
+        "error": max(1.0, full.value if full else 0.0),
+        **{name: HEADROOM * value for name, value in problem.widest_costs().items()},
+    }
+    return np.array([worst[name] for name in problem.settings.objectives])
+
+
+def _reference(
+    loop: SearchLoop, uniform: Mapping[int, IntArray], full: Evaluation | None
+) -> list[dict[str, Any]]:
+    """Rows to compare with: the float program and the legal uniform assignments."""
+    rows: list[dict[str, Any]] = []
+    if full is not None:
+        interval = list(bootstrap(full))
+        rows.append(
+            {"name": "float", "objectives": {"error": full.value}, "error_interval": interval}
+        )
+    for bits, genome in uniform.items():
+        key = tuple(int(v) for v in genome)
+        point = _with_interval(loop.points[key], loop.outcomes)
+        rows.append(
+            {
+                "name": f"uniform {bits}",
+                "widths": widths_json(point.widths),
+                "objectives": dict(point.objectives),
+                "feasible": point.feasible,
+                "error_interval": list(point.error_interval or ()) or None,
+            }
+        )
+    return rows
+
+
+def _with_interval(point: Point, outcomes: Mapping[tuple[int, ...], Outcome]) -> Point:
+    found = good(outcomes.get(point.genome))
+    return point if found is None else replace(point, error_interval=bootstrap(found))
