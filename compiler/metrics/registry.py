@@ -1,0 +1,58 @@
+"""Metrics by name: ours and those of the entry-point group `mohaq.metrics`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import entry_points
+
+from mohaq.compiler.diagnostics import MohaqError, did_you_mean
+from mohaq.compiler.metrics.accuracy import UtteranceError
+from mohaq.compiler.metrics.base import Metric
+from mohaq.compiler.metrics.fer import FrameErrorRate
+from mohaq.compiler.metrics.mse import MeanSquaredError
+from mohaq.compiler.metrics.per import PhoneErrorRate
+from mohaq.compiler.metrics.wer import WordErrorRate
+
+GROUP = "mohaq.metrics"
+
+_BUILT_IN: dict[str, Callable[[], Metric]] = {
+    "accuracy": UtteranceError,
+    "fer": FrameErrorRate,
+    "mse": MeanSquaredError,
+    "per": PhoneErrorRate,
+    "wer": WordErrorRate,
+}
+
+
+def metric_names() -> tuple[str, ...]:
+    """Every name that `get_metric` knows, sorted."""
+    return tuple(sorted({*_BUILT_IN, *(entry.name for entry in entry_points(group=GROUP))}))
+
+
+def get_metric(name: str | Metric) -> Metric:
+    """The metric of that name (a metric object is given back as it is).
+
+    An entry point names a `Metric` or something that returns one when called without arguments.
+
+    Raises:
+        MohaqError: an unknown name, or an entry point that does not load or is no metric.
+    """
+    if not isinstance(name, str):
+        return name
+    if name in _BUILT_IN:
+        return _BUILT_IN[name]()
+    for entry in entry_points(group=GROUP):
+        if entry.name == name:
+            try:
+                found = entry.load()
+                metric = (
+                    found() if isinstance(found, type) or not hasattr(found, "score") else found
+                )
+            except Exception as error:
+                raise MohaqError(
+                    f"metric '{name}' does not load", where=entry.value, why=repr(error)
+                ) from error
+            if not isinstance(metric, Metric):
+                raise MohaqError(f"'{name}' is no metric", where=entry.value)
+            return metric
+    raise MohaqError(f"unknown metric '{name}'", hint=did_you_mean(name, metric_names()))

@@ -1,0 +1,1 @@
+"""The synthetic phone corpus, its features, and the recipe of the default model."""

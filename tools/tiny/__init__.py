@@ -1,0 +1,1 @@
+"""A real task that trains in seconds."""
