@@ -1,0 +1,1 @@
+"""Reproducible measurements: ratios and errors measured side by side in one run."""
