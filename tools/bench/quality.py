@@ -29,6 +29,7 @@ from mohaq.compiler.interpreters.float_nn import run_float
 from mohaq.compiler.metrics import get_metric
 from mohaq.compiler.program import Program
 from mohaq.compiler.search.evaluator import Evaluator
+from mohaq.compiler.search.recipe import MODEL_FOLDER
 from mohaq.compiler.search.scoring import score
 from mohaq.tools.speech.default_task import load_default_split
 
@@ -73,7 +74,7 @@ def errors(
 def measure(run: Path, points: int) -> dict[str, Any]:
     """The whole table as JSON."""
     front = read_json(run / "front.json", "front")
-    program = Program.load(run / "program")
+    program = Program.load(run / MODEL_FOLDER)
     target = front["target"]["name"]
     backend, machine = find_target(target)
     table = calibrated_table(program)
