@@ -123,8 +123,11 @@ class Program:
         return f"Program({layers or 'no nn layers'}; {len(self.parameters)} parameters)"
 
     def content_hash(self) -> str:
-        """sha256 over the module's text and all parameters' hashes."""
-        digest = hashlib.sha256(self.text().encode())
+        """Hash of the module and all parameters (sha256); the same before and after saving."""
+        bare = Program(self.module.clone(), self.parameters)
+        for op in bare.declared().values():
+            op.attributes.pop("sha256", None)
+        digest = hashlib.sha256(bare.text().encode())
         for name in sorted(self.declared()):
             digest.update(f"{name}={self.parameters.sha256(name)};".encode())
         return digest.hexdigest()
