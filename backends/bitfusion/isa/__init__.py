@@ -1,0 +1,1 @@
+"""Our Fusion-ISA-style instruction set (docs/isa/bitfusion.md): words, instructions, blocks."""

@@ -1,0 +1,265 @@
+"""A block: the instructions between setup and block-end in structured form.
+
+Lowering builds blocks and flattens them; the estimate and the simulator read them back from
+instructions, the simulator from decoded words. The order of instructions is canonical.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from mohaq.backends.bitfusion.isa.instructions import (
+    BLOCK_START,
+    NO_STREAM,
+    BaseAddr,
+    BlockEnd,
+    Compute,
+    Extent,
+    GenAddr,
+    Instruction,
+    Kind,
+    LdMem,
+    Load,
+    Lookup,
+    LoopOf,
+    Pad,
+    PostOp,
+    PostStart,
+    RdBuf,
+    Setup,
+    State,
+    StMem,
+    Store,
+    WrBuf,
+)
+from mohaq.compiler.diagnostics import MohaqError
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A stream along a loop: `stride` bits an element, times the batch if `by_batch`."""
+
+    loop: int
+    stride: int
+    by_batch: bool = False
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Elements of `width` bits that pass through one scratchpad; its tile spans its axes."""
+
+    id: int
+    pad: Pad
+    width: int
+    signed: bool
+    address: int
+    axes: tuple[Axis, ...]
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One multiply-accumulate over a tile: acc += act times weight."""
+
+    act: int
+    weight: int
+    acc: int
+    loop: int
+
+
+@dataclass(frozen=True)
+class Block:
+    """One block; `loads` and `stores` are (stream, loop) pairs."""
+
+    kind: Kind
+    layer: int
+    a_bits: int
+    w_bits: int
+    loops: tuple[LoopOf, ...]
+    streams: tuple[Stream, ...]
+    loads: tuple[LdMem, ...]
+    stores: tuple[StMem, ...]
+    passes: tuple[Pass, ...]
+    post_loop: int
+    post: tuple[PostOp, ...]
+
+    @property
+    def is_scan(self) -> bool:
+        """Whether the block walks over time steps."""
+        return self.kind in {Kind.FORWARD, Kind.REVERSE}
+
+    def level(self, number: int) -> tuple[LoopOf, ...]:
+        """Loops of one level."""
+        return tuple(loop for loop in self.loops if loop.level == number)
+
+    @property
+    def columns(self) -> LoopOf:
+        """The loop over channels: the only fixed one of levels 0 and 1."""
+        return next(p for p in self.loops if p.level < 2 and p.source == Extent.FIXED)
+
+    def instructions(self, next_block: int) -> Iterator[Instruction]:
+        """The canonical sequence; `next_block` is the word address for block-end."""
+        yield Setup(self.kind, self.a_bits, self.w_bits, self.layer)
+        yield from self.loops
+        for s in self.streams:
+            yield BaseAddr(s.id, s.pad, s.width, int(s.signed), s.address)
+            for axis in s.axes:
+                yield GenAddr(s.id, axis.loop, int(axis.by_batch), axis.stride)
+        yield from self.loads
+        for p in self.passes:
+            yield RdBuf(Pad.IBUF, p.act, p.loop)
+            yield RdBuf(Pad.WBUF, p.weight, p.loop)
+            yield WrBuf(Pad.OBUF, p.acc, p.loop)
+            yield Compute(0, p.loop)
+        yield PostStart(self.post_loop)
+        yield from self.post
+        yield from self.stores
+        yield BlockEnd(next_block)
+
+
+def split_blocks(instructions: Sequence[Instruction]) -> list[tuple[Block, int]]:
+    """All blocks of a program with their block-end addresses.
+
+    Raises:
+        MohaqError: instructions outside a block or out of order.
+    """
+    found: list[tuple[Block, int]] = []
+    start = 0
+    for position, instruction in enumerate(instructions):
+        if isinstance(instruction, BlockEnd):
+            found.append((read_block(instructions[start:position]), instruction.next))
+            start = position + 1
+    if start != len(instructions):
+        raise MohaqError("the last block does not end")
+    if not found:
+        raise MohaqError("the program has no blocks")
+    return found
+
+
+def read_block(given: Sequence[Instruction]) -> Block:
+    """Structure of the instructions from setup to before block-end.
+
+    Raises:
+        MohaqError: they are not a canonical block.
+    """
+    if not given or not isinstance(given[0], Setup):
+        raise MohaqError("a block must start with setup")
+    setup = given[0]
+    loops = tuple(i for i in given if isinstance(i, LoopOf))
+    axes: dict[int, list[Axis]] = {}
+    for i in given:
+        if isinstance(i, GenAddr):
+            axes.setdefault(i.stream, []).append(Axis(i.loop, i.stride, bool(i.by_batch)))
+    streams = tuple(
+        Stream(i.stream, Pad(i.pad), i.width, bool(i.signed), i.address,
+               tuple(axes.get(i.stream, ())))
+        for i in given
+        if isinstance(i, BaseAddr)
+    )  # fmt: skip
+    starts = [i for i in given if isinstance(i, PostStart)]
+    if len(starts) != 1:
+        raise MohaqError("a block has exactly one post-start")
+    block = Block(
+        Kind(setup.kind),
+        setup.layer,
+        setup.a_bits,
+        setup.w_bits,
+        loops,
+        streams,
+        tuple(i for i in given if isinstance(i, LdMem)),
+        tuple(i for i in given if isinstance(i, StMem)),
+        _passes(given),
+        starts[0].loop,
+        tuple(i for i in given if isinstance(i, PostOp)),
+    )
+    if list(block.instructions(0))[:-1] != list(given):
+        raise MohaqError("the instructions of a block are out of order")
+    check_block(block)
+    return block
+
+
+def _passes(given: Sequence[Instruction]) -> tuple[Pass, ...]:
+    found: list[Pass] = []
+    pending: list[RdBuf | WrBuf] = []
+    for i in given:
+        if isinstance(i, (RdBuf, WrBuf)):
+            pending.append(i)
+        elif isinstance(i, Compute):
+            if [type(p) for p in pending] != [RdBuf, RdBuf, WrBuf]:
+                raise MohaqError("compute needs two rd-buf and one wr-buf before it")
+            act, weight, acc = pending
+            found.append(Pass(act.stream, weight.stream, acc.stream, i.loop))
+            pending = []
+    if pending:
+        raise MohaqError("rd-buf or wr-buf without a compute")
+    return tuple(found)
+
+
+def check_block(block: Block) -> None:
+    """Cross-field rules that make a block executable.
+
+    Raises:
+        MohaqError: one does not hold.
+    """
+    for position, loop in enumerate(block.loops):
+        if loop.id != position or loop.step > loop.extent:
+            raise MohaqError(f"loop {position} of a block is malformed")
+    for position, stream in enumerate(block.streams):
+        if stream.id != position:
+            raise MohaqError(f"stream {position} of a block is malformed")
+    count = len(block.loops)
+    used = [a.loop for s in block.streams for a in s.axes]
+    used += [p.loop for p in block.passes] + [block.post_loop]
+    used += [t.loop for t in (*block.loads, *block.stores) if t.loop != BLOCK_START]
+    if any(loop >= count for loop in used):
+        raise MohaqError("a block names a loop that it does not have")
+    if any(s >= len(block.streams) for s in _named_streams(block)):
+        raise MohaqError("a block names a stream that it does not have")
+    _check_nest(block)
+    _check_pads(block)
+
+
+def _named_streams(block: Block) -> Iterator[int]:
+    for t in (*block.loads, *block.stores):
+        yield t.stream
+    for p in block.passes:
+        yield from (p.act, p.weight, p.acc)
+    for op in block.post:
+        if isinstance(op, (Load, Store)):
+            yield op.stream
+        elif isinstance(op, Lookup):
+            yield op.table
+        elif isinstance(op, State):
+            yield op.stream
+            if op.init != NO_STREAM:
+                yield op.init
+
+
+def _check_nest(block: Block) -> None:
+    sources = [[p.source for p in block.level(n)] for n in range(4)]
+    two = {Extent.FIXED, Extent.BATCH}, {Extent.FIXED, Extent.ROWS}
+    fixed = all(s == Extent.FIXED for s in sources[3])
+    if block.is_scan:
+        good = sources[:3] == [[Extent.FIXED], [Extent.BATCH], [Extent.STEPS]]
+        good = good and block.post_loop == block.level(2)[0].id
+    else:
+        outer = sources[0] + sources[1]
+        good = len(sources[0]) == len(sources[1]) == 1 and set(outer) in two
+        good = good and block.post_loop == block.level(1)[0].id
+        good = good and all(s == Extent.FIXED for s in sources[2])
+        good = good and bool(sources[2]) == bool(block.passes) == (block.kind == Kind.GEMM)
+        inner = {p.id for p in block.level(2)}
+        good = good and {p.loop for p in block.passes} == (inner if block.passes else set())
+    good = good and (bool(block.a_bits and block.w_bits) == (block.kind == Kind.GEMM))
+    if not (good and fixed):
+        raise MohaqError(f"the loop nest of a {block.kind.name} block is malformed")
+
+
+def _check_pads(block: Block) -> None:
+    want = [(p.act, Pad.IBUF, block.a_bits) for p in block.passes]
+    want += [(p.weight, Pad.WBUF, block.w_bits) for p in block.passes]
+    want += [(p.acc, Pad.OBUF, 32) for p in block.passes]
+    for number, pad, width in want:
+        stream = block.streams[number]
+        if stream.pad != pad or stream.width != width:
+            raise MohaqError(f"stream {number} cannot be an operand of compute")

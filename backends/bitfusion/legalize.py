@@ -1,0 +1,265 @@
+"""`legalize-for-bitfusion`: the target's arithmetic, still in `qnn` (docs/targets/bitfusion.md).
+
+Local to each operation: what a layer becomes depends on that layer alone.
+
+1. 16-bit operands of products are split: x = 256 high + low with a signed high and an unsigned
+   low byte. Each pass multiplies operands of at most 8 bits into 32-bit accumulators; the
+   passes are joined exactly with shifts and adds.
+2. A sum that may leave 32 bits is cut along K until every piece is proved to fit.
+3. Multipliers get 15 bits: m' = (m + 2^(d-1)) >> d with d = bits(m) - 15, s' = s - d.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from xdsl.dialects.builtin import StringAttr
+from xdsl.dialects.func import FuncOp
+from xdsl.ir import Block, Operation, SSAValue
+from xdsl.rewriter import InsertPoint, Rewriter
+from xdsl.utils.exceptions import VerifyException
+
+from mohaq.backends.base import IllegalAssignment
+from mohaq.compiler.diagnostics import MohaqError
+from mohaq.compiler.dialects import qnn
+from mohaq.compiler.dialects.param import DeclareOp, LoadOp
+from mohaq.compiler.dialects.qnn.elementwise import signed_bits
+from mohaq.compiler.dialects.types import int_range, int_width
+from mohaq.compiler.parameters import storage_dtype, tensor_type
+from mohaq.compiler.program import Program
+
+ACCUMULATOR = 32
+LIMIT = (1 << (ACCUMULATOR - 1)) - 1
+"""Largest sum that an accumulator holds."""
+
+MULTIPLIER_BITS = 15
+MAX_SHIFT = 62
+OPERANDS = (2, 4, 8, 16)
+Array = npt.NDArray[np.int64]
+
+
+def narrow_multiplier(m: int, s: int) -> tuple[int, int]:
+    """(m', s') with m' of at most 15 bits, closest to m / 2^s, halves up.
+
+    Raises:
+        IllegalAssignment: the scale is 2^15 or more.
+    """
+    drop = m.bit_length() - MULTIPLIER_BITS
+    if drop <= 0:
+        return m, s
+    m, s = (m + (1 << (drop - 1))) >> drop, s - drop
+    if m >> MULTIPLIER_BITS:
+        m, s = m >> 1, s - 1
+    if s < 0:
+        raise IllegalAssignment(
+            "a rescale is too large for the target",
+            why=f"{m} * 2^{-s} needs more than {MULTIPLIER_BITS} bits",
+        )
+    return m, s
+
+
+def legalize(program: Program) -> Program:
+    """A legalized copy.
+
+    Raises:
+        IllegalAssignment: a sum or product does not fit the target.
+        MohaqError: operand widths that the target does not have.
+    """
+    made = program.clone()
+    work = _Legalizer(made)
+    for op in list(made.entry.body.walk()):
+        if isinstance(op, qnn.MatmulOp):
+            work.product(op)
+    for op in list(made.entry.body.walk()):
+        if isinstance(op, qnn.RequantizeOp):
+            _requantize(op)
+    made.prune_parameters()
+    return made
+
+
+def _requantize(op: qnn.RequantizeOp) -> None:
+    scales = [narrow_multiplier(m, s) for m, s in op.scales()]
+    if scales == list(op.scales()):
+        return
+    new = qnn.RequantizeOp(op.input, [m for m, _ in scales], [s for _, s in scales], 16)
+    op.attributes["multipliers"] = new.attributes["multipliers"]
+    op.attributes["shifts"] = new.attributes["shifts"]
+    new.erase()
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One operand byte: its value, its weight data where known, its place value."""
+
+    value: SSAValue
+    shift: int
+
+
+class _Legalizer:
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.module_block = program.module.body.block
+
+    def product(self, op: qnn.MatmulOp) -> None:
+        """Rewrite one product.
+
+        Raises:
+            IllegalAssignment, MohaqError: as `legalize`.
+        """
+        if not isinstance(op.weight.owner, LoadOp):
+            raise MohaqError("Bit Fusion needs the weights of 'qnn.matmul' to be a parameter")
+        name = op.weight.owner.symbol
+        for title, value in (("input", op.input), ("weight", op.weight)):
+            width, signed = int_width(value)
+            if width not in OPERANDS or (width == 16 and not signed):
+                raise MohaqError(
+                    f"the array multiplies operands of 2, 4, 8 or 16 bits, not {value.type}",
+                    where=f"{title} of the product with '{name}'",
+                )
+        weights = self.program.parameters[name].astype(np.int64)
+        bound = _bound(weights, op.input)
+        if bound > op.acc.bound.data:
+            raise MohaqError(
+                f"a sum can reach {bound}, the program says {op.acc.bound.data}",
+                where=f"the product with '{name}'",
+            )
+        wide = 16 in {int_width(op.input)[0], int_width(op.weight)[0]}
+        if not wide and op.acc.bound.data <= LIMIT:
+            op.attributes["acc"] = qnn.AccAttr.proved(ACCUMULATOR, op.acc.bound.data)
+            return
+        self._split(op, name, weights)
+
+    def _split(self, op: qnn.MatmulOp, name: str, weights: Array) -> None:
+        build = _Inserter(op)
+        acts = [(op.input, 0)]
+        if int_width(op.input)[0] == 16:
+            cut = build.put(qnn.SplitOp(op.input))
+            acts = [(cut.results[0], 8), (cut.results[1], 0)]
+        pieces = [("", weights, int_width(op.weight)[0], int_width(op.weight)[1], 0)]
+        if pieces[0][2] == 16:
+            pieces = [(".hi", weights >> 8, 8, True, 8), (".lo", weights & 255, 8, False, 0)]
+        total: SSAValue | None = None
+        for act, act_shift in acts:
+            for suffix, data, width, signed, weight_shift in pieces:
+                part = self._sum(build, act, name + suffix, data, width, signed=signed)
+                shift = act_shift + weight_shift
+                if shift:
+                    part = build.put(qnn.ShlOp(part, shift)).results[0]
+                total = part if total is None else build.put(qnn.AddOp(total, part)).results[0]
+        assert total is not None
+        _replace(op, total)
+
+    def _sum(
+        self, build: _Inserter, act: SSAValue, name: str, data: Array, width: int, *, signed: bool
+    ) -> SSAValue:
+        """x W^T for operands of at most 8 bits, cut along K until each piece is proved."""
+        features = data.shape[1]
+        count = 1
+        while True:
+            edges = [features * i // count for i in range(count + 1)]
+            runs = list(zip(edges, edges[1:], strict=False))
+            bounds = [_bound(data[:, a:b], act) for a, b in runs]
+            if max(bounds) <= LIMIT:
+                break
+            count *= 2
+        total: SSAValue | None = None
+        for number, ((a, b), bound) in enumerate(zip(runs, bounds, strict=True)):
+            x = act if count == 1 else build.put(qnn.SliceOp(act, a, b - a)).results[0]
+            label = name if count == 1 else f"{name}.k{number}"
+            w = self._parameter(build, label, data[:, a:b], width, signed=signed)
+            acc = qnn.AccAttr.proved(ACCUMULATOR, max(1, bound))
+            part = build.put(qnn.MatmulOp(x, w, acc)).results[0]
+            total = part if total is None else build.put(qnn.AddOp(total, part)).results[0]
+        assert total is not None
+        return total
+
+    def _parameter(
+        self, build: _Inserter, name: str, data: Array, width: int, *, signed: bool
+    ) -> SSAValue:
+        array = data.astype(storage_dtype(width, signed=signed))
+        kind = tensor_type(array, width)
+        if name not in self.program.parameters:
+            self.program.parameters[name] = array
+            declare = DeclareOp(name, kind)
+            first = next(o for o in self.module_block.ops if isinstance(o, FuncOp))
+            self.module_block.insert_op_before(declare, first)
+        elif not np.array_equal(self.program.parameters[name], array):
+            raise MohaqError(f"two products cut the weights '{name}' in different ways")
+        return build.put(LoadOp(name, kind)).results[0]
+
+
+class _Inserter:
+    """Puts operations before one op, carrying its discardable `layer` mark."""
+
+    def __init__(self, op: Operation) -> None:
+        self.op = op
+        self.mark = op.attributes.get("layer")
+
+    def put(self, new: Operation) -> Operation:
+        block = self.op.parent
+        assert isinstance(block, Block)
+        if isinstance(self.mark, StringAttr) and not isinstance(new, LoadOp):
+            new.attributes["layer"] = self.mark
+        block.insert_op_before(new, self.op)
+        return new
+
+
+def _bound(weights: Array, x: SSAValue) -> int:
+    """max over rows of sum|w|, times max|x|."""
+    low, high = int_range(int_width(x)[0], signed=int_width(x)[1])
+    largest = int(np.abs(weights).sum(axis=1).max()) if weights.size else 0
+    return largest * max(-low, high)
+
+
+def _replace(op: Operation, new: SSAValue) -> None:
+    """Replace the only result of an op by a value whose type may be wider.
+
+    Exact operations after it are widened; anything else gets the proved type by a saturation
+    that never clamps.
+
+    Raises:
+        IllegalAssignment: the exact values need more than 63 bits.
+    """
+    old = op.results[0]
+    wider = signed_bits(new) > signed_bits(old)
+    for use in list(old.uses):
+        user = use.operation
+        value = new
+        if wider and isinstance(user, qnn.BiasOp):
+            try:
+                wide = qnn.BiasOp(
+                    new, user.bias, user.acc_shift.value.data, user.bias_shift.value.data
+                )
+                wide.verify()
+            except VerifyException as error:
+                raise IllegalAssignment(
+                    "a biased sum does not fit 64 bits", why=str(error)
+                ) from None
+            wide.attributes.update(
+                {k: v for k, v in user.attributes.items() if k not in wide.attributes}
+            )
+            block = user.parent
+            assert block is not None
+            block.insert_op_before(wide, user)
+            _replace(user, wide.result)
+            continue
+        if isinstance(user, qnn.RequantizeOp):
+            _check_product(user, new)
+        elif wider:
+            cut = qnn.SaturateOp(new, signed_bits(old))
+            Rewriter.insert_op(cut, InsertPoint.before(user))
+            value = cut.result
+        user.operands[use.index] = value
+    op.detach()
+    op.erase()
+
+
+def _check_product(op: qnn.RequantizeOp, x: SSAValue) -> None:
+    needed = signed_bits(x) + MULTIPLIER_BITS
+    if needed > 63:
+        raise IllegalAssignment(
+            f"a rescaled sum needs {needed} bits, the post-processing unit has 63",
+            hint="use fewer bits for the weights or the input of this layer",
+        )

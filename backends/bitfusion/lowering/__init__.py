@@ -1,0 +1,1 @@
+"""From a legalized `qnn` program to blocks: grouping, placement, microprograms."""

@@ -1,0 +1,103 @@
+"""`lower-to-bitfusion`: a legalized program becomes regions, ports and blocks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from xdsl.dialects.func import ReturnOp
+from xdsl.ir import SSAValue
+
+from mohaq.backends.bitfusion.isa.blocks import Block, check_block
+from mohaq.backends.bitfusion.isa.instructions import Extent
+from mohaq.backends.bitfusion.lowering.context import Lowering
+from mohaq.backends.bitfusion.lowering.groups import build_groups, remove_dead
+from mohaq.backends.bitfusion.lowering.placement import Memory, Region, View
+from mohaq.backends.bitfusion.lowering.scan_block import scan_block
+from mohaq.backends.bitfusion.lowering.tile_blocks import copy_block, gemm_block, stream_block
+from mohaq.backends.bitfusion.machine import Machine
+from mohaq.compiler.diagnostics import MohaqError
+from mohaq.compiler.dialects.quant import GridAttr
+from mohaq.compiler.dialects.types import DYNAMIC, shape_of
+from mohaq.compiler.files import safe_name
+from mohaq.compiler.program import Program, argument_grids, result_grids
+
+DEFAULT_MAX_ROWS = 4096
+"""Rows (steps times sequences) that buffers in DRAM are laid out for."""
+
+
+@dataclass(frozen=True)
+class Port:
+    """An argument or result of the program: one view, or several stacked ones."""
+
+    views: tuple[View, ...]
+    stacked: bool
+    grid: GridAttr | None
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """All that a lowered program consists of."""
+
+    layers: tuple[str, ...]
+    regions: tuple[Region, ...]
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    blocks: tuple[Block, ...]
+
+
+def build(program: Program, machine: Machine, prefer: str, max_rows: int) -> Lowered:
+    """Group, place and tile a legalized program. The program is changed (dead code goes).
+
+    Raises:
+        MohaqError: something the target cannot run.
+    """
+    if not 1 <= max_rows <= 1 << 20:
+        raise MohaqError(f"max_rows must be 1..{1 << 20}, got {max_rows}")
+    entry = program.entry
+    remove_dead(entry.body.block)
+    end = entry.body.block.last_op
+    assert isinstance(end, ReturnOp)
+    low = Lowering(program, machine, prefer, Memory(max_rows))
+    low.place_constants()
+    inputs = tuple(_port(low, v, g) for v, g in zip(entry.args, argument_grids(entry), strict=True))
+    groups = build_groups(entry.body.block)
+    if not groups:
+        raise MohaqError("the program computes nothing")
+    names = _names([g.layer for g in groups])
+    index = {name: number for number, name in enumerate(names)}
+    builders = {"gemm": gemm_block, "stream": stream_block, "scan": scan_block, "copy": copy_block}
+    blocks = tuple(builders[g.kind](low, g, index[g.layer]) for g in groups)
+    for block in blocks:
+        check_block(block)
+    outputs = tuple(
+        _port(low, v, g) for v, g in zip(end.operands, result_grids(entry), strict=True)
+    )
+    return Lowered(tuple(names.values()), tuple(low.memory.regions), inputs, outputs, blocks)
+
+
+def _names(layers: list[str]) -> dict[str, str]:
+    """{layer: safe and unique name} in order of appearance."""
+    found: dict[str, str] = {}
+    for layer in layers:
+        if layer not in found:
+            base, number = safe_name(layer), 1
+            name = base
+            while name in found.values():
+                number += 1
+                name = f"{base}_{number}"
+            found[layer] = name
+    return found
+
+
+def _port(low: Lowering, value: SSAValue, grid: GridAttr | None) -> Port:
+    shape = shape_of(value)
+    if len(shape) == 3 and shape[0] != DYNAMIC:
+        return Port(tuple(low.parts(value)), stacked=True, grid=grid)
+    return Port((low.view(value),), stacked=False, grid=grid)
+
+
+def rank_of(port: Port) -> tuple[str, ...]:
+    """Leading extents of a port, as the manifest names them."""
+    if port.stacked:
+        return str(len(port.views)), "batch"
+    return ("steps", "batch") if port.views[0].extent == Extent.ROWS else ("batch",)

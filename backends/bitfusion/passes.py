@@ -1,0 +1,101 @@
+"""`legalize-for-bitfusion` and `lower-to-bitfusion` for textual pipelines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal, cast
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.func import FuncOp, ReturnOp
+from xdsl.ir import Block, Region
+from xdsl.passes import ModulePass
+
+from mohaq.backends.base import Options, Target
+from mohaq.backends.bitfusion.legalize import legalize
+from mohaq.backends.bitfusion.lowering.build import DEFAULT_MAX_ROWS, build
+from mohaq.backends.bitfusion.machine import load_target, machine_of
+from mohaq.backends.bitfusion.module import to_program_op
+from mohaq.backends.bitfusion.options import check_options
+from mohaq.compiler.context import MohaqContext, store
+from mohaq.compiler.dialects.param import DeclareOp
+from mohaq.compiler.dialects.qnn.elementwise import TableOp
+from mohaq.compiler.parameters import ParameterStore
+from mohaq.compiler.program import ENTRY, Program
+
+Prefer = Literal["latency", "energy", "balanced"]
+
+
+def lower(
+    program: Program, target: Target, options: Options, max_rows: int = DEFAULT_MAX_ROWS
+) -> Program:
+    """Lower a legalized program to the `bitfusion` dialect; parameters and tables stay.
+
+    Raises:
+        MohaqError: something the target cannot run, unknown options.
+    """
+    check_options(options)
+    work = program.clone()
+    lowered = build(work, machine_of(target), options.prefer, max_rows)
+    used = {r.source for r in lowered.regions}
+    kept = [
+        op.clone()
+        for op in work.module.body.block.ops
+        if isinstance(op, (DeclareOp, TableOp)) and op.sym_name.data in used
+    ]
+    body = Block([to_program_op(lowered, target.name, max_rows), ReturnOp()])
+    module = ModuleOp([*kept, FuncOp(ENTRY, ([], []), Region(body))])
+    names = {op.sym_name.data for op in kept if isinstance(op, DeclareOp)}
+    held = {n: program.parameters[n] for n in names if n in program.parameters}
+    return Program(module, ParameterStore(held))
+
+
+def _replace(ctx: Context, module: ModuleOp, made: Program) -> None:
+    """Put a program's content into the module and context that a pass was given."""
+    assert isinstance(ctx, MohaqContext)
+    old, new = module.body.block, made.module.body.block
+    for op in reversed(list(old.ops)):
+        old.erase_op(op, safe_erase=False)
+    for op in list(new.ops):
+        new.detach_op(op)
+        old.add_op(op)
+    for name in list(ctx.parameters):
+        del ctx.parameters[name]
+    for name in made.parameters:
+        ctx.parameters[name] = made.parameters[name]
+
+
+@dataclass(frozen=True)
+class LegalizeForBitfusionPass(ModulePass):
+    """Rewrite a neutral qnn program into Bit Fusion's arithmetic.
+
+    Splits 16-bit operands into 8-bit passes, proves every accumulator in 32 bits and gives
+    multipliers 15 bits.
+    """
+
+    name: ClassVar[str] = "legalize-for-bitfusion"
+    target: str
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        """Rewrite the module and the context's parameters."""
+        load_target(self.target)
+        _replace(ctx, op, legalize(Program(op, store(ctx))))
+
+
+@dataclass(frozen=True)
+class LowerToBitfusionPass(ModulePass):
+    """Schedule a legalized program on Bit Fusion and turn it into instructions.
+
+    `max_rows` bounds steps times sequences of a run; `prefer` is latency, energy or balanced.
+    """
+
+    name: ClassVar[str] = "lower-to-bitfusion"
+    target: str
+    max_rows: int = DEFAULT_MAX_ROWS
+    prefer: str = "latency"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        """Rewrite the module and the context's parameters."""
+        options = Options(prefer=cast("Prefer", self.prefer))
+        made = lower(Program(op, store(ctx)), load_target(self.target), options, self.max_rows)
+        _replace(ctx, op, made)

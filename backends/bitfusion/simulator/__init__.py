@@ -1,0 +1,1 @@
+"""Executes an emitted folder; knows nothing of lowering, schedule or estimate."""
