@@ -257,7 +257,8 @@ def _concatenate(*parts: Ints) -> Ints:
 def _interpolate(x: Ints, points: Ints) -> Ints:
     position = x + 32768
     i, r = position >> 8, position & 255
-    return points[i] + (((points[i + 1] - points[i]) * r + 128) >> 8)
+    found: Ints = points[i] + (((points[i + 1] - points[i]) * r + 128) >> 8)
+    return found
 
 
 def fuse(ops: list[FrameOp], kept: set[int]) -> list[FrameOp]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -37,7 +37,7 @@ class Progress:
         failed: evaluations that gave no error.
         hits, misses: layer values taken from memory and computed.
         hypervolume: after the last finished generation.
-        best_error: smallest error of a feasible candidate.
+        best_error: smallest error of a feasible candidate of the finished batches.
         seconds: mean time of an evaluation in a worker.
     """
 
@@ -142,60 +142,56 @@ class SearchLoop:
         costs = self._problem.costs(genomes)
         widths = self._problem.widths(genomes)
         keys = [tuple(int(v) for v in row) for row in genomes]
+        fresh = {g: row for row, g in reversed(list(enumerate(keys))) if g not in self.points}
+        found: dict[tuple[int, ...], Outcome] = {}
         jobs: dict[str, tuple[tuple[int, ...], Job]] = {}
-        priced: dict[tuple[int, ...], dict[str, float]] = {}
-        for row, genome in enumerate(keys):
-            if genome in self.points or genome in priced:
-                continue
-            priced[genome] = {name: float(values[row]) for name, values in costs.items()}
-            beyond = self._problem.cost_violation(priced[genome])
+        for genome, row in fresh.items():
+            beyond = self._problem.cost_violation(_row(costs, row))
             if beyond > 0 or not self._problem.needs_error:
-                self._add(genome, widths[row], priced[genome], beyond, None)
                 continue
             job = Job.of(evaluation_key(self._context, widths[row]), widths[row])
             known = self._record.get(job.key)
-            if known is not None:
-                self._replayed += 1
-                self._add(genome, widths[row], priced[genome], 0.0, known)
-            else:
+            if known is None:
                 jobs[job.key] = (genome, job)
-        self._evaluate(jobs, priced)
+            else:
+                self._replayed += 1
+                found[genome] = known
+        found.update(self._evaluate(jobs))
+        for genome in keys:  # in the order asked, whatever came back first
+            if genome not in self.points:
+                row = fresh[genome]
+                self._add(genome, widths[row], _row(costs, row), found.get(genome))
         return [self.points[genome] for genome in keys]
 
     def _evaluate(
-        self,
-        jobs: Mapping[str, tuple[tuple[int, ...], Job]],
-        priced: Mapping[tuple[int, ...], Mapping[str, float]],
-    ) -> None:
+        self, jobs: Mapping[str, tuple[tuple[int, ...], Job]]
+    ) -> Iterator[tuple[tuple[int, ...], Outcome]]:
         # Candidates with the same leading layers come one after the other: memory hits.
         order = sorted(
             (job for _, job in jobs.values()),
             key=lambda job: [dict(job.widths)[slot] for slot in self._problem.slots],
         )
         self._planned = len(order)
-        done: dict[tuple[int, ...], Outcome] = {}
         for outcome in self._engine.evaluate(order):
             genome, job = jobs[outcome.key]
             self._record.put(self._number, job, outcome)
-            done[genome] = outcome
             self._evaluated += 1
             self._planned -= 1
             self._hits += outcome.hits
             self._misses += outcome.misses
             self._seconds += outcome.seconds
+            yield genome, outcome
             self._tell("evaluated")
-        for genome, job in jobs.values():  # in the order asked, whatever came back first
-            self._add(genome, dict(job.widths), priced[genome], 0.0, done[genome])
 
     def _add(
         self,
         genome: tuple[int, ...],
         widths: Mapping[Slot, int],
         costs: Mapping[str, float],
-        violation: float,
         outcome: Outcome | None,
     ) -> None:
         objectives = dict(costs)
+        violation = self._problem.cost_violation(costs)
         failure = None
         if outcome is not None:
             self.outcomes[genome] = outcome
@@ -251,6 +247,10 @@ class SearchLoop:
                 self._seconds / max(1, self._evaluated),
             )
         )
+
+
+def _row(costs: Mapping[str, FloatArray], row: int) -> dict[str, float]:
+    return {name: float(values[row]) for name, values in costs.items()}
 
 
 def _scored(point: Point) -> bool:

@@ -55,8 +55,11 @@ class EvaluatorRecipe:
 def write_inputs(
     folder: Path, program: Program, target: Target, data: Dataset, metric: str, memory_bytes: int
 ) -> EvaluatorRecipe:
-    """Put what a search needs into its run folder and say how to build an evaluator from it."""
-    program.clone().save(folder / MODEL_FOLDER)
+    """Put what a search needs into its run folder and say how to build an evaluator from it.
+
+    Seals the program's declarations.
+    """
+    program.save(folder / MODEL_FOLDER)
     save_dataset(data, folder / DATA_FILE)
     name = target.name
     if target.path is not None:

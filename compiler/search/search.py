@@ -127,6 +127,8 @@ def run_search(
     check_labels(metric, data)
     workload = settings.workload or Workload(max(1, round(data.frames / len(data))))
     settings = replace(settings, workload=workload)
+    program = program.clone()
+    program.seal()  # a program has one hash, saved or not
     problem = SearchProblem(calibrated_table(program), backend, machine, settings, workload)
     decides = _decides(program, machine, data, settings)
     with Record(out, _header(decides, settings)) as record:
