@@ -38,6 +38,11 @@ class Key:
     """Whether recurrent states come in and go out."""
 
 
+def _key(widths: IntArray, *, carried: bool) -> Key:
+    a_bits, w_bits, out_bits, in_bits = (int(v) for v in widths)
+    return Key(a_bits, w_bits, out_bits, in_bits, carried)
+
+
 @dataclass(frozen=True)
 class _Row:
     blocks: tuple[Block, ...]
@@ -73,7 +78,7 @@ class BitfusionCosts(CostModel):
         for layer in self.table:
             keys = self._keys(layer, widths, number)
             unique, inverse = np.unique(keys, axis=0, return_inverse=True)
-            rows = [Key(*(int(v) for v in one), workload.carried_state) for one in unique]
+            rows = [_key(one, carried=workload.carried_state) for one in unique]
             counts = [self.counts(layer, key, workload, options) for key in rows]
             held = [self.row(layer, key, options) for key in rows]
             total += np.stack(counts)[inverse.reshape(-1)]

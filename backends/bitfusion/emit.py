@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -79,13 +80,11 @@ def listing(instructions: list[Instruction], layers: tuple[str, ...]) -> Iterato
     for instruction in instructions:
         if isinstance(instruction, Setup):
             yield f"; block of layer {safe_name(layers[instruction.layer])}"
-        fields = " ".join(
-            f"{name}={_field(getattr(instruction, name))}"
-            for name in type(instruction).__dataclass_fields__
-            if name != "RANGES"
+        said = " ".join(
+            f"{f.name}={_field(getattr(instruction, f.name))}" for f in fields(instruction)
         )
         indent = "" if isinstance(instruction, (Setup, BlockEnd)) else "  "
-        yield f"{at:06d} {indent}{type(instruction).__name__.lower()} {fields}".rstrip()
+        yield f"{at:06d} {indent}{type(instruction).__name__.lower()} {said}".rstrip()
         at += len(encode(instruction))
 
 

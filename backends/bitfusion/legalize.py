@@ -11,7 +11,7 @@ Local to each operation: what a layer becomes depends on that layer alone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -89,14 +89,6 @@ def _requantize(op: qnn.RequantizeOp) -> None:
     new.erase()
 
 
-@dataclass(frozen=True)
-class _Part:
-    """One operand byte: its value, its weight data where known, its place value."""
-
-    value: SSAValue
-    shift: int
-
-
 class _Legalizer:
     def __init__(self, program: Program) -> None:
         self.program = program
@@ -159,7 +151,7 @@ class _Legalizer:
         count = 1
         while True:
             edges = [features * i // count for i in range(count + 1)]
-            runs = list(zip(edges, edges[1:], strict=False))
+            runs = list(pairwise(edges))
             bounds = [_bound(data[:, a:b], act) for a, b in runs]
             if max(bounds) <= LIMIT:
                 break
@@ -246,17 +238,16 @@ def _replace(op: Operation, new: SSAValue) -> None:
             _replace(user, wide.result)
             continue
         if isinstance(user, qnn.RequantizeOp):
-            _check_product(user, new)
+            _check_product(new)
         elif wider:
             cut = qnn.SaturateOp(new, signed_bits(old))
             Rewriter.insert_op(cut, InsertPoint.before(user))
             value = cut.result
         user.operands[use.index] = value
-    op.detach()
-    op.erase()
+    Rewriter.erase_op(op)
 
 
-def _check_product(op: qnn.RequantizeOp, x: SSAValue) -> None:
+def _check_product(x: SSAValue) -> None:
     needed = signed_bits(x) + MULTIPLIER_BITS
     if needed > 63:
         raise IllegalAssignment(

@@ -84,6 +84,11 @@ class Block:
     post: tuple[PostOp, ...]
 
     @property
+    def moves(self) -> tuple[LdMem | StMem, ...]:
+        """All transfers."""
+        return (*self.loads, *self.stores)
+
+    @property
     def is_scan(self) -> bool:
         """Whether the block walks over time steps."""
         return self.kind in {Kind.FORWARD, Kind.REVERSE}
@@ -210,7 +215,7 @@ def check_block(block: Block) -> None:
     count = len(block.loops)
     used = [a.loop for s in block.streams for a in s.axes]
     used += [p.loop for p in block.passes] + [block.post_loop]
-    used += [t.loop for t in (*block.loads, *block.stores) if t.loop != BLOCK_START]
+    used += [t.loop for t in block.moves if t.loop != BLOCK_START]
     if any(loop >= count for loop in used):
         raise MohaqError("a block names a loop that it does not have")
     if any(s >= len(block.streams) for s in _named_streams(block)):
@@ -220,7 +225,7 @@ def check_block(block: Block) -> None:
 
 
 def _named_streams(block: Block) -> Iterator[int]:
-    for t in (*block.loads, *block.stores):
+    for t in block.moves:
         yield t.stream
     for p in block.passes:
         yield from (p.act, p.weight, p.acc)

@@ -6,6 +6,7 @@ are not public, so the encoding is ours (docs/isa/bitfusion.md).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import ClassVar
@@ -53,11 +54,14 @@ class Extent(IntEnum):
     STEPS = 3
 
 
+Ranges = Mapping[str, tuple[int, int]]
+
+
 @dataclass(frozen=True)
 class Instruction:
     """Base of all instructions. `RANGES` maps fields to (smallest, largest)."""
 
-    RANGES: ClassVar[dict[str, tuple[int, int]]] = {}
+    RANGES: ClassVar[Ranges] = {}
 
     def check(self) -> None:
         """Check every field against its range.
@@ -89,7 +93,12 @@ class Setup(Instruction):
     a_bits: int
     w_bits: int
     layer: int
-    RANGES = {"kind": (0, 3), "a_bits": (0, 8), "w_bits": (0, 8), "layer": (0, 65535)}
+    RANGES: ClassVar[Ranges] = {
+        "kind": (0, 3),
+        "a_bits": (0, 8),
+        "w_bits": (0, 8),
+        "layer": (0, 65535),
+    }
 
     def check(self) -> None:
         """Widths are 0, 2, 4 or 8 as well."""
@@ -110,7 +119,7 @@ class LoopOf(Instruction):
     source: int
     extent: int
     step: int
-    RANGES = {
+    RANGES: ClassVar[Ranges] = {
         "id": _LOOP,
         "level": (0, 3),
         "source": (0, 3),
@@ -128,7 +137,7 @@ class BaseAddr(Instruction):
     width: int
     signed: int
     address: int
-    RANGES = {"stream": _STREAM, "pad": (0, 3), "signed": _BIT, "address": _WIDE}
+    RANGES: ClassVar[Ranges] = {"stream": _STREAM, "pad": (0, 3), "signed": _BIT, "address": _WIDE}
 
     def check(self) -> None:
         """The width is a power of two."""
@@ -145,7 +154,7 @@ class GenAddr(Instruction):
     loop: int
     by_batch: int
     stride: int
-    RANGES = {"stream": _STREAM, "loop": _LOOP, "by_batch": _BIT, "stride": _WIDE}
+    RANGES: ClassVar[Ranges] = {"stream": _STREAM, "loop": _LOOP, "by_batch": _BIT, "stride": _WIDE}
 
 
 @dataclass(frozen=True)
@@ -154,7 +163,7 @@ class LdMem(Instruction):
 
     stream: int
     loop: int
-    RANGES = {"stream": _STREAM, "loop": (0, 31)}
+    RANGES: ClassVar[Ranges] = {"stream": _STREAM, "loop": (0, 31)}
 
 
 @dataclass(frozen=True)
@@ -163,7 +172,7 @@ class StMem(Instruction):
 
     stream: int
     loop: int
-    RANGES = {"stream": _STREAM, "loop": (0, 31)}
+    RANGES: ClassVar[Ranges] = {"stream": _STREAM, "loop": (0, 31)}
 
 
 @dataclass(frozen=True)
@@ -173,7 +182,7 @@ class RdBuf(Instruction):
     pad: int
     stream: int
     loop: int
-    RANGES = {"pad": (0, 3), "stream": _STREAM, "loop": _LOOP}
+    RANGES: ClassVar[Ranges] = {"pad": (0, 3), "stream": _STREAM, "loop": _LOOP}
 
 
 @dataclass(frozen=True)
@@ -183,7 +192,7 @@ class WrBuf(Instruction):
     pad: int
     stream: int
     loop: int
-    RANGES = {"pad": (0, 3), "stream": _STREAM, "loop": _LOOP}
+    RANGES: ClassVar[Ranges] = {"pad": (0, 3), "stream": _STREAM, "loop": _LOOP}
 
 
 @dataclass(frozen=True)
@@ -192,7 +201,7 @@ class Compute(Instruction):
 
     function: int
     loop: int
-    RANGES = {"function": (0, 0), "loop": _LOOP}
+    RANGES: ClassVar[Ranges] = {"function": (0, 0), "loop": _LOOP}
 
 
 @dataclass(frozen=True)
@@ -203,7 +212,7 @@ class PostStart(Instruction):
     """
 
     loop: int
-    RANGES = {"loop": _LOOP}
+    RANGES: ClassVar[Ranges] = {"loop": _LOOP}
 
 
 @dataclass(frozen=True)
@@ -217,7 +226,7 @@ class State(PostOp):
 
     stream: int
     init: int
-    RANGES = {"stream": _STREAM, "init": (0, 31)}
+    RANGES: ClassVar[Ranges] = {"stream": _STREAM, "init": (0, 31)}
 
 
 @dataclass(frozen=True)
@@ -226,7 +235,7 @@ class Load(PostOp):
 
     dst: int
     stream: int
-    RANGES = {"dst": _REGISTER, "stream": _STREAM}
+    RANGES: ClassVar[Ranges] = {"dst": _REGISTER, "stream": _STREAM}
 
 
 @dataclass(frozen=True)
@@ -235,7 +244,7 @@ class Store(PostOp):
 
     src: int
     stream: int
-    RANGES = {"src": _REGISTER, "stream": _STREAM}
+    RANGES: ClassVar[Ranges] = {"src": _REGISTER, "stream": _STREAM}
 
 
 @dataclass(frozen=True)
@@ -245,7 +254,7 @@ class Add(PostOp):
     dst: int
     a: int
     b: int
-    RANGES = {"dst": _REGISTER, "a": _REGISTER, "b": _REGISTER}
+    RANGES: ClassVar[Ranges] = {"dst": _REGISTER, "a": _REGISTER, "b": _REGISTER}
 
 
 @dataclass(frozen=True)
@@ -255,7 +264,7 @@ class Mul(PostOp):
     dst: int
     a: int
     b: int
-    RANGES = {"dst": _REGISTER, "a": _REGISTER, "b": _REGISTER}
+    RANGES: ClassVar[Ranges] = {"dst": _REGISTER, "a": _REGISTER, "b": _REGISTER}
 
 
 @dataclass(frozen=True)
@@ -267,7 +276,7 @@ class Bias(PostOp):
     b: int
     acc_shift: int
     bias_shift: int
-    RANGES = {
+    RANGES: ClassVar[Ranges] = {
         "dst": _REGISTER,
         "a": _REGISTER,
         "b": _REGISTER,
@@ -289,7 +298,7 @@ class Shl(PostOp):
     dst: int
     src: int
     amount: int
-    RANGES = {"dst": _REGISTER, "src": _REGISTER, "amount": (0, 63)}
+    RANGES: ClassVar[Ranges] = {"dst": _REGISTER, "src": _REGISTER, "amount": (0, 63)}
 
 
 @dataclass(frozen=True)
@@ -299,7 +308,7 @@ class Rsub(PostOp):
     dst: int
     src: int
     constant: int
-    RANGES = {"dst": _REGISTER, "src": _REGISTER, "constant": _SIGNED_WIDE}
+    RANGES: ClassVar[Ranges] = {"dst": _REGISTER, "src": _REGISTER, "constant": _SIGNED_WIDE}
 
 
 @dataclass(frozen=True)
@@ -310,7 +319,12 @@ class Saturate(PostOp):
     src: int
     width: int
     signed: int
-    RANGES = {"dst": _REGISTER, "src": _REGISTER, "width": (1, 64), "signed": _BIT}
+    RANGES: ClassVar[Ranges] = {
+        "dst": _REGISTER,
+        "src": _REGISTER,
+        "width": (1, 64),
+        "signed": _BIT,
+    }
 
 
 @dataclass(frozen=True)
@@ -322,7 +336,12 @@ class Requantize(PostOp):
     width: int
     signed: int
     scales: tuple[tuple[int, int], ...]
-    RANGES = {"dst": _REGISTER, "src": _REGISTER, "width": (1, 64), "signed": _BIT}
+    RANGES: ClassVar[Ranges] = {
+        "dst": _REGISTER,
+        "src": _REGISTER,
+        "width": (1, 64),
+        "signed": _BIT,
+    }
 
     def check(self) -> None:
         """Multipliers have 15 bits, shifts go to 62."""
@@ -341,7 +360,7 @@ class Lookup(PostOp):
     dst: int
     src: int
     table: int
-    RANGES = {"dst": _REGISTER, "src": _REGISTER, "table": _STREAM}
+    RANGES: ClassVar[Ranges] = {"dst": _REGISTER, "src": _REGISTER, "table": _STREAM}
 
 
 @dataclass(frozen=True)
@@ -349,10 +368,4 @@ class BlockEnd(Instruction):
     """Closes a block; `next` is the word address of the next one, 0 after the last."""
 
     next: int
-    RANGES = {"next": _WIDE}
-
-
-CLASSES: tuple[type[Instruction], ...] = (
-    Setup, LoopOf, BaseAddr, GenAddr, LdMem, StMem, RdBuf, WrBuf, Compute, PostStart, State, Load,
-    Store, Add, Mul, Bias, Shl, Rsub, Saturate, Requantize, Lookup, BlockEnd,
-)  # fmt: skip
+    RANGES: ClassVar[Ranges] = {"next": _WIDE}

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from xdsl.dialects.builtin import StringAttr
 from xdsl.dialects.func import ReturnOp
 from xdsl.ir import Block, Operation, SSAValue
+from xdsl.rewriter import Rewriter
 
 from mohaq.backends.bitfusion.isa.instructions import Extent
 from mohaq.compiler.diagnostics import MohaqError
@@ -92,8 +93,7 @@ def remove_dead(block: Block) -> None:
         if isinstance(op, (ReturnOp, qnn.YieldOp)):
             continue
         if not any(list(r.uses) for r in op.results):
-            op.detach()
-            op.erase()
+            Rewriter.erase_op(op)
 
 
 def build_groups(block: Block) -> list[Group]:
@@ -190,7 +190,7 @@ def _name_layers(groups: list[Group]) -> None:
     their parameters' names, recurrences from what feeds them, elementwise work from what it
     feeds.
     """
-    maker = {r: g for g in groups for op in g.ops for r in op.results}
+    maker: dict[SSAValue, Group] = {r: g for g in groups for op in g.ops for r in op.results}
     for group in groups:
         marks = [
             a.data for op in group.ops if isinstance(a := op.attributes.get("layer"), StringAttr)

@@ -88,22 +88,23 @@ class Microprogram:
     def _instruction(self, op: Operation, dst: int, given: list[int]) -> PostOp:
         match op:
             case qnn.AddOp():
-                return Add(dst, *given)
+                return Add(dst, given[0], given[1])
             case qnn.MulOp():
-                return Mul(dst, *given)
+                return Mul(dst, given[0], given[1])
             case qnn.BiasOp():
-                return Bias(dst, *given, op.acc_shift.value.data, op.bias_shift.value.data)
+                shifts = op.acc_shift.value.data, op.bias_shift.value.data
+                return Bias(dst, given[0], given[1], *shifts)
             case qnn.ShlOp():
-                return Shl(dst, *given, op.amount.value.data)
+                return Shl(dst, given[0], op.amount.value.data)
             case qnn.RsubOp():
-                return Rsub(dst, *given, op.constant.value.data)
+                return Rsub(dst, given[0], op.constant.value.data)
             case qnn.SaturateOp():
                 width, signed = int_width(op.result)
-                return Saturate(dst, *given, width, int(signed))
+                return Saturate(dst, given[0], width, int(signed))
             case qnn.RequantizeOp():
-                return _requantize(op, dst, *given)
+                return _requantize(op, dst, given[0])
             case qnn.LookupOp():
-                return Lookup(dst, *given, self._tables[op.table.root_reference.data])
+                return Lookup(dst, given[0], self._tables[op.table.root_reference.data])
         raise MohaqError(f"Bit Fusion cannot run '{op.name}' in its post-processing unit")
 
 

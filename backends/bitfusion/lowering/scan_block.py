@@ -189,8 +189,8 @@ class _Builder:
             stream = self.streams.of_view(Pad.PBUF, view, self._state_axes(view))
             self.stores.append(StMem(stream, BATCH))
         else:
-            axes = (Axis(BATCH, 0), Axis(UNITS, 0))
-            stream = self.streams.add(Pad.PBUF, storage_bits(width), axes, signed=signed)
+            idle = (Axis(BATCH, 0), Axis(UNITS, 0))
+            stream = self.streams.add(Pad.PBUF, storage_bits(width), idle, signed=signed)
         init = NO_STREAM
         if self.body.scan.init:
             view = self.low.view(self.body.scan.init[number])

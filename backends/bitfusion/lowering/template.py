@@ -36,7 +36,8 @@ def template(
 
     Args:
         layer: shape and kind.
-        a_bits, w_bits: widths of its slots `input` and `weight`.
+        a_bits: width of its slot `input`.
+        w_bits: width of its slot `weight`.
         out_bits: width that its result is stored in.
         in_bits: width that its input arrives in.
         carried: recurrent states come in and go out.

@@ -218,8 +218,10 @@ def stream_tiles(
 
 @dataclass(frozen=True)
 class ScanShape:
-    """Bits of one unit of one sequence: step inputs, step outputs, states and captured values;
-    of one unit: vectors; of the whole tile: tables.
+    """What the tiles of a recurrence depend on.
+
+    Bits of one unit of one sequence: step inputs, step outputs, states with captured values; of
+    one unit: vectors; of the whole tile: tables.
     """
 
     hidden: int

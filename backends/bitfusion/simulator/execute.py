@@ -321,7 +321,8 @@ class BlockRun:
     def _part(tile: Array, step: int | None) -> Array:
         if step is None:
             return tile
-        return tile[step if tile.shape[0] > 1 else 0]
+        row: Array = tile[step if tile.shape[0] > 1 else 0]
+        return row
 
     def _write(
         self, op: Store, registers: Registers, step: int | None, shape: tuple[int, int]

@@ -37,17 +37,18 @@ class Dram:
         first = at >> 3
         held = self._bytes
         if width <= 8:
-            value = held[first].astype(np.int64)
+            value: Array = held[first].astype(np.int64)
             if width < 8:
                 value = value >> (at & 7) & ((1 << width) - 1)
         else:
             value = np.zeros(at.shape, dtype=np.int64)
             for number in range(width // 8):
                 value |= held[first + number].astype(np.int64) << (8 * number)
-        if signed and width < 64:
-            half = 1 << (width - 1)
-            value = (value ^ half) - half
-        return value
+        if not signed or width == 64:
+            return value
+        half = np.int64(1 << (width - 1))
+        extended: Array = (value ^ half) - half
+        return extended
 
     def write(self, base: int, axes: Sequence[tuple[int, int]], width: int, values: Array) -> None:
         """Store elements, the inverse of `read`; values must fit the width.

@@ -53,8 +53,7 @@ def rescale(x: Array, op: Requantize, columns: Array, channels: int) -> Array:
     """clamp((x m + 2^(s-1)) >> s); the channel's run picks (m, s)."""
     if len(op.scales) == 1:
         m, s = op.scales[0]
-        half = (1 << s) >> 1
-        return clamp((x * m + half) >> s, op.width, op.signed)
+        return clamp((x * m + ((1 << s) >> 1)) >> s, op.width, op.signed)
     if channels % len(op.scales):
         raise MohaqError(f"{len(op.scales)} scales do not divide {channels} channels")
     run = columns // (channels // len(op.scales))

@@ -49,7 +49,8 @@ def _figures(loaded: Loaded, layers: dict[str, Array], launch: Launch) -> Estima
     total = np.sum(list(layers.values()), axis=0)
     each: dict[str, Costs] = {n: costs(v, loaded.machine) for n, v in layers.items()}
     size = sum(-(-r.bits // 8) for r in loaded.regions if r.constant)
-    workload = Workload(launch.steps, launch.batch)
+    carried = any(p.rows == "batch" for p in loaded.inputs)
+    workload = Workload(launch.steps, launch.batch, carried)
     return Estimate(workload, costs(total, loaded.machine), each, size)
 
 
