@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -16,13 +16,20 @@ IGNORED = -1
 """Label of padding frames."""
 
 
-def _pad(data: Dataset, members: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor, Tensor]:
+Change = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
+"""Gives other features [T, F] for an utterance's own."""
+
+
+def _pad(
+    data: Dataset, members: npt.NDArray[np.int64], change: Change | None
+) -> tuple[Tensor, Tensor, Tensor]:
     """x [T, B, F], lengths [B] and labels [T, B] of the utterances `members`."""
     lengths = data.lengths[members]
     x = np.zeros((int(lengths.max()), len(members), data.features), np.float32)
     labels = np.full(x.shape[:2], IGNORED, np.int64)
     for column, i in enumerate(members):
-        x[: lengths[column], column] = data.inputs[i]
+        features = data.inputs[i]
+        x[: lengths[column], column] = features if change is None else change(features)
         if data.label_kind == "frame":
             labels[: lengths[column], column] = data.labels[i]
         elif data.label_kind == "utterance":
@@ -31,7 +38,10 @@ def _pad(data: Dataset, members: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor,
 
 
 def batches(
-    data: Dataset, size: int, rng: np.random.Generator | None = None
+    data: Dataset,
+    size: int,
+    rng: np.random.Generator | None = None,
+    change: Change | None = None,
 ) -> Iterator[tuple[npt.NDArray[np.int64], Tensor, Tensor, Tensor]]:
     """Batches of utterances of similar length, so that little is padding.
 
@@ -39,6 +49,7 @@ def batches(
         data: with frame or utterance labels (an utterance's class is given to all its frames).
         size: utterances in a batch.
         rng: mixes neighbours and the order of batches; None keeps both fixed.
+        change: applied to the features of each utterance.
 
     Yields:
         Utterance numbers [B], x [T, B, F], lengths [B] and labels [T, B] (`IGNORED` in padding).
@@ -50,7 +61,7 @@ def batches(
     groups = [order[i : i + size] for i in range(0, len(order), size)]
     sequence = range(len(groups)) if rng is None else rng.permutation(len(groups))
     for i in sequence:
-        yield (groups[i], *_pad(data, groups[i]))
+        yield (groups[i], *_pad(data, groups[i], change))
 
 
 def run_model(model: nn.Module, data: Dataset, size: int = 32) -> list[npt.NDArray[Any]]:

@@ -25,8 +25,10 @@ from mohaq.compiler.metrics import Metric, evaluate
 from mohaq.compiler.metrics.fer import FrameErrorRate
 from mohaq.compiler.metrics.per import PhoneErrorRate
 from mohaq.compiler.modules import PRESETS, SpeechSRU
-from mohaq.tools.speech.batches import IGNORED, batches, run_model
+from mohaq.tools.speech.augment import Augment
+from mohaq.tools.speech.batches import IGNORED, Change, batches, run_model
 from mohaq.tools.speech.checkpoint import State, load_state, load_weights, save_state, save_weights
+from mohaq.tools.speech.recipe import FBANK
 
 PENALTIES = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
 """Switching penalties tried on the validation set after training."""
@@ -50,6 +52,8 @@ class TrainOptions:
         weight_decay: of AdamW.
         dropout: share of features dropped between layers.
         clip: largest norm of the gradient.
+        plain_epochs: epochs on the features as they are; the later ones bend them (augment.py) to
+            resemble voices that the corpus does not have.
         patience: epochs without a better validation before stopping.
         seed: of the start values, the order and the dropout.
         threads: for PyTorch and the kernels; 0 leaves them as they are.
@@ -63,6 +67,7 @@ class TrainOptions:
     weight_decay: float = 0.01
     dropout: float = 0.05
     clip: float = 1.0
+    plain_epochs: int = 8
     patience: int = 6
     seed: int = 1
     threads: int = 0
@@ -81,6 +86,14 @@ class TrainResult:
     model: SpeechSRU
     record: dict[str, Any]
     weights: Path
+
+
+def _change(options: TrainOptions, epoch: int) -> Change | None:
+    if epoch < options.plain_epochs:
+        return None
+    rng = np.random.default_rng([options.seed, epoch, 1])
+    bend = Augment()
+    return lambda features: bend.apply(features, rng, FBANK)
 
 
 def fit(
@@ -119,10 +132,11 @@ def fit(
         started = time.perf_counter()
         epoch = state.epoch
         rng = np.random.default_rng([options.seed, epoch])
+        change = _change(options, epoch)
         torch.manual_seed(options.seed * 1_000_003 + epoch)
         model.train()
         total, frames = 0.0, 0
-        for i, (_, x, lengths, labels) in enumerate(batches(train, options.batch, rng)):
+        for i, (_, x, lengths, labels) in enumerate(batches(train, options.batch, rng, change)):
             done = epoch * per_epoch + i
             share = done / (options.epochs * per_epoch)
             rate = options.rate * min(1.0, (done + 1) / max(1, options.warmup))
