@@ -34,6 +34,7 @@ from mohaq.compiler.assignment import Assignment, Slot
 from mohaq.compiler.context import MohaqContext
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects.quant import GridAttr
+from mohaq.compiler.dialects.types import DYNAMIC, shape_of
 from mohaq.compiler.files import dump_json, read_json, replacing_folder, write_text
 from mohaq.compiler.interpreters.integer import run_integer
 from mohaq.compiler.program import Program, argument_grids, result_grids
@@ -154,7 +155,10 @@ def compile_program(
             "target": machine.name,
             "workload": asdict(workload),
             "options": asdict(options),
-            "inputs": [_grid_json(g) for g in argument_grids(entry)],
+            "inputs": [
+                {**_grid_json(grid), "shape": [None if n == DYNAMIC else n for n in shape_of(arg)]}
+                for grid, arg in zip(argument_grids(entry), entry.args, strict=True)
+            ],
             "outputs": [_grid_json(g) for g in result_grids(entry)],
             "stages": list(stages),
         }
@@ -192,10 +196,12 @@ def estimate_json(estimate: Estimate) -> dict[str, Any]:
 class Ran:
     """One sequence through the emitted program.
 
-    outputs: real values [T, C]. equal: None when not compared with the reference.
+    outputs: real values [T, C] of the first result. states: integers of the other results,
+    to be given to the next chunk. equal: None when not compared with the reference.
     """
 
     outputs: npt.NDArray[np.float64]
+    states: tuple[npt.NDArray[np.int64], ...]
     simulation: Simulation
     equal: bool | None
 
@@ -218,6 +224,7 @@ class CompiledFolder:
             self.target = str(data["target"])
             self.backend = get_backend(str(data["backend"]))
             self.inputs = [GridAttr.of(g["width"], g["scale"]) for g in data["inputs"]]
+            self.shapes = [tuple(g["shape"]) for g in data["inputs"]]
             self.outputs = [GridAttr.of(g["width"], g["scale"]) for g in data["outputs"]]
             self.options = Options(**data["options"])
         except (KeyError, TypeError, ValueError) as error:
@@ -239,22 +246,50 @@ class CompiledFolder:
             raise MohaqError(f"a sequence is [T, F], got shape {sequence.shape}")
         return quantize(sequence, self.inputs[0])[:, None, :]
 
-    def run(self, sequence: Array, *, check: bool = False) -> Ran:
-        """Simulate one sequence [T, F]; `check` compares with the integer reference."""
-        if len(self.inputs) != 1:
-            raise MohaqError("only programs with one sequence input run here", where="run")
-        given = self.integers(sequence)
-        simulation = self.backend.simulate(self.folder / EMITTED, [given], self.options)
+    def run(
+        self,
+        sequence: Array,
+        *,
+        states: Sequence[npt.NDArray[np.int64]] | None = None,
+        check: bool = False,
+    ) -> Ran:
+        """Simulate one sequence [T, F].
+
+        Args:
+            sequence: real values.
+            states: initial states of the program, integers [D, 1, H]; zero by default. A
+                sequence cut in chunks gives the same result when each chunk starts from the
+                states that the one before ended in.
+            check: compare with the integer reference.
+
+        Raises:
+            MohaqError: the sequence or the states do not fit the program.
+        """
+        given = [self.integers(sequence), *self._states(states)]
+        simulation = self.backend.simulate(self.folder / EMITTED, given, self.options)
         equal: bool | None = None
         if check:
             if self._legalized is None:
                 self._legalized = self.stage(LEGALIZED)
-            expected = run_integer(self._legalized, [given])
+            expected = run_integer(self._legalized, given)
             equal = len(expected) == len(simulation.outputs) and all(
                 np.array_equal(a, b) for a, b in zip(expected, simulation.outputs, strict=True)
             )
         real = dequantize(simulation.outputs[0][:, 0], self.outputs[0])
-        return Ran(real, simulation, equal)
+        return Ran(real, simulation.outputs[1:], simulation, equal)
+
+    def _states(
+        self, states: Sequence[npt.NDArray[np.int64]] | None
+    ) -> list[npt.NDArray[np.int64]]:
+        shapes = [tuple(n or 1 for n in shape) for shape in self.shapes[1:]]
+        if states is None:
+            return [np.zeros(shape, dtype=np.int64) for shape in shapes]
+        if [s.shape for s in states] != shapes:
+            raise MohaqError(
+                f"the program takes {len(shapes)} states of shapes {shapes}",
+                why=f"got {[s.shape for s in states]}",
+            )
+        return list(states)
 
     def run_all(self, sequences: Sequence[Array], *, check: bool = False) -> Iterator[Ran]:
         """Simulate sequences one by one."""

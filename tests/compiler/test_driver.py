@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from programs import calibrated, sequences
+from programs import calibrated, sequences, sru, tensor
 
 import mohaq
 from mohaq.compiler.assignment import Assignment, Slot
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.driver import CompiledFolder, reference_outputs
+from mohaq.compiler.network import Network
 
 TARGETS = ("reference", "bitfusion-e")
 
@@ -53,6 +54,34 @@ def test_compiling_twice_gives_the_same_bytes(tmp_path: Path, target: str) -> No
     assert files
     for one in files:
         assert (tmp_path / "a" / one).read_bytes() == (tmp_path / "b" / one).read_bytes(), one
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_chunks_equal_the_whole_sequence(tmp_path: Path, target: str) -> None:
+    """State is carried through the emitted program (forward models)."""
+    rng = np.random.default_rng(2)
+    net = Network()
+    x, state = net.sequence(4), net.state(1, 5)
+    h, end = sru(net, rng, "l0", x, 4, 5, direction="forward", initial_state=state)
+    y = net.linear("fc", h, tensor(rng, 3, 5))
+    program = net.finish([y, end])
+    data = sequences(2, features=4, lengths=(12,))
+    mohaq.calibrate(program, data)
+    mohaq.compile(program, target, Assignment.uniform(4), tmp_path / "out")
+    opened = CompiledFolder(tmp_path / "out")
+    whole = opened.run(data[0], check=True)
+    assert whole.equal
+    parts, states = [], None
+    for chunk in np.split(data[0], [1, 5, 6]):
+        ran = opened.run(chunk, states=states, check=True)
+        assert ran.equal
+        states = ran.states
+        parts.append(ran.outputs)
+    np.testing.assert_array_equal(np.concatenate(parts), whole.outputs)
+    assert states is not None
+    np.testing.assert_array_equal(states[0], whole.states[0])
+    with pytest.raises(MohaqError, match="takes 1 states"):
+        opened.run(data[0], states=[])
 
 
 def test_errors_leave_the_old_result(tmp_path: Path) -> None:
