@@ -238,7 +238,7 @@ def _replace(op: Operation, new: SSAValue) -> None:
             _replace(user, wide.result)
             continue
         if isinstance(user, qnn.RequantizeOp):
-            _check_product(new)
+            _check_product(new, old)
         elif wider:
             cut = qnn.SaturateOp(new, signed_bits(old))
             Rewriter.insert_op(cut, InsertPoint.before(user))
@@ -247,10 +247,18 @@ def _replace(op: Operation, new: SSAValue) -> None:
     Rewriter.erase_op(op)
 
 
-def _check_product(x: SSAValue) -> None:
+def _check_product(x: SSAValue, replaced: SSAValue) -> None:
     needed = signed_bits(x) + MULTIPLIER_BITS
     if needed > 63:
+        product = replaced.owner
+        while isinstance(product, qnn.BiasOp):
+            product = product.acc.owner
+        name, bound = "a product", 0
+        if isinstance(product, qnn.MatmulOp) and isinstance(product.weight.owner, LoadOp):
+            name, bound = f"'{product.weight.owner.symbol}'", product.acc.bound.data
         raise IllegalAssignment(
             f"a rescaled sum needs {needed} bits, the post-processing unit has 63",
-            hint="use fewer bits for the weights or the input of this layer",
+            where=f"the product with {name}",
+            why=f"|sum| can reach {bound} before its bias is aligned",
+            hint="8 bits for the weights or the input of this layer are enough to make it fit",
         )

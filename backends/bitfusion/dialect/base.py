@@ -22,10 +22,16 @@ def number(value: int) -> Int:
 
 
 def name_of(value: int, kind: type[isa.Pad] | type[isa.Kind] | type[isa.Extent]) -> StringAttr:
+    """An enumeration's code as text."""
     return StringAttr(kind(value).name.lower())
 
 
 def code_of(text: StringAttr, kind: type[isa.Pad] | type[isa.Kind] | type[isa.Extent]) -> int:
+    """The code of a text.
+
+    Raises:
+        VerifyException: the enumeration has no such name.
+    """
     try:
         return int(kind[text.data.upper()])
     except KeyError:
