@@ -51,8 +51,10 @@ def with_gradients(outputs: Any, tensors: Any) -> Any:
 def test_compiled_equals_the_plain_loop(kind: Any, lengths: Any) -> None:
     tensors, options = make(kind)
     count = None if lengths is None else torch.tensor(lengths)
-    wanted = with_gradients(reference(*tensors, *options, lengths=count), tensors)
-    run = sru(*tensors, *options) if count is None else sru_train(*tensors, *options, lengths=count)
+    arguments: list[Any] = [*tensors, *options]
+    padded: list[Any] = [*arguments, count]
+    wanted = with_gradients(reference(*padded), tensors)
+    run = sru(*arguments) if count is None else sru_train(*padded)
     for found, want in zip(with_gradients(run, tensors), wanted, strict=True):
         torch.testing.assert_close(found, want, atol=1e-5, rtol=1e-5)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -10,13 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 from mohaq.compiler.data import Dataset, save_dataset
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.metrics import get_metric
 from mohaq.compiler.modules import PRESETS, SpeechOptions, SpeechSRU
+from mohaq.tools.speech.augment import Augment
 from mohaq.tools.speech.batches import batches, run_model
 from mohaq.tools.speech.checkpoint import load_weights, save_weights
+from mohaq.tools.speech.progress import corpus_progress, train_progress
+from mohaq.tools.speech.recipe import FBANK
 from mohaq.tools.speech.train import TrainOptions, fit, train
 
 OPTIONS = TrainOptions(epochs=4, batch=4, rate=0.02, warmup=1, dropout=0.2)
@@ -153,3 +158,31 @@ def test_train_refuses_what_does_not_fit(corpus: Path, tmp_path: Path) -> None:
     (corpus / "test.safetensors").unlink()
     with pytest.raises(MohaqError, match="no such data set"):
         train(corpus, tmp_path / "out", replace(OPTIONS, model="nano"))
+
+
+def test_progress_shows_epochs_and_splits() -> None:
+    console = Console(file=io.StringIO(), width=100, force_terminal=False)
+    with train_progress(4, console) as (report, step):
+        step(1, 0.5)
+        report(1, 4, {"loss": 1.5, "validation": 0.25, "seconds": 3.0})
+    with corpus_progress(console) as show:
+        show("test", 1, 2)
+        show("test", 2, 2)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "epoch   1  loss 1.5000  validation error 25.00 %" in text
+    assert "test" in text
+
+
+def test_bent_features_keep_their_shape_and_a_neutral_bend_keeps_them() -> None:
+    x = np.random.default_rng(0).standard_normal((9, 23)).astype(np.float32)
+    neutral = Augment(warp=0.0, scale=0.0, mask=0, noise=0.0)
+    same = neutral.apply(x, np.random.default_rng(1), FBANK)
+    np.testing.assert_allclose(same, x, atol=1e-5)
+    bent = Augment().apply(x, np.random.default_rng(1), FBANK)
+    assert bent.shape == x.shape
+    assert not np.allclose(bent, x)
+    up = Augment(warp=0.16, scale=0.0, mask=0, noise=0.0)
+    ramp = np.tile(np.arange(23, dtype=np.float32), (2, 1))
+    moved = np.stack([up.apply(ramp, np.random.default_rng(s), FBANK)[0] for s in range(20)])
+    assert (np.diff(moved, axis=1) >= -1e-4).all()  # bands keep their order
+    assert 0.5 < np.abs(moved - ramp[0]).max() < 2.0
