@@ -18,7 +18,7 @@ POSITIVE_WHOLE = (
     "accumulator_bits",
     "unit_cycles",
     "cache_bytes",
-    "memory_bytes",
+    "model_bytes",
 )
 POSITIVE = ("clock",)
 NOT_NEGATIVE = (

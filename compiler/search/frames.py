@@ -19,6 +19,7 @@ from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import qnn
 from mohaq.compiler.dialects.types import int_range, int_width, shape_of
 from mohaq.compiler.search import kernels
+from mohaq.compiler.search.products import Joined
 
 Frames = npt.NDArray[Any]
 Values = list[Frames | None]
@@ -80,6 +81,22 @@ class Matmul(FrameOp):
     def run(self, values: Values, goal: Frames | None) -> None:  # noqa: ARG002
         """See the class."""
         values[self.result] = _get(values, self.x).astype(self.weight.dtype) @ self.weight
+
+
+@dataclass(frozen=True)
+class Sum(FrameOp):
+    """Sum of several products."""
+
+    xs: tuple[int, ...]
+    weights: tuple[npt.NDArray[Any], ...]
+
+    def run(self, values: Values, goal: Frames | None) -> None:  # noqa: ARG002
+        """See the class."""
+        total: Frames | None = None
+        for x, weight in zip(self.xs, self.weights, strict=True):
+            part = _get(values, x).astype(weight.dtype) @ weight
+            total = part if total is None else np.add(total, part, out=total)
+        values[self.result] = total
 
 
 @dataclass(frozen=True)
@@ -169,6 +186,14 @@ def gemm_dtype(bound: int) -> np.dtype[Any]:
     if bound < 1 << 24:
         return np.dtype(np.float32)
     return np.dtype(np.float64 if bound < 1 << 53 else np.int64)
+
+
+def joined_op(joined: Joined, result: SSAValue, number: Callable[[SSAValue], int]) -> Sum:
+    """The executable form of joined products."""
+    kind = gemm_dtype(joined.bound)
+    xs = tuple(number(x) for x, _ in joined.parts)
+    weights = tuple(np.ascontiguousarray(w.T, dtype=kind) for _, w in joined.parts)
+    return Sum(number(result), xs, weights)
 
 
 def frame_op(
@@ -298,6 +323,8 @@ def fuse(ops: list[FrameOp], kept: set[int]) -> list[FrameOp]:
 def _reads(op: FrameOp) -> tuple[int, ...]:
     if isinstance(op, Elementwise):
         return tuple(n for n in op.operands if n is not None)
+    if isinstance(op, Sum):
+        return op.xs
     if isinstance(op, (Matmul, Requantize, Bias, Split)):
         return (op.x,)
     raise MohaqError(f"unknown operation {type(op).__name__}")

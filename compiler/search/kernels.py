@@ -15,10 +15,12 @@ import numpy.typing as npt
 Ints = npt.NDArray[np.int64]
 
 COPY, ADD, MUL, RSUB, SHL, SATURATE, REQUANTIZE, LOOKUP, BIAS = range(9)
-"""Opcodes. A tape row is (opcode, destination, a, b, length, i0, i1, i2, i3): offsets into the
-buffer and immediates."""
+PRODUCT, BLEND, LOOKED_UP_SUM = range(9, 12)
+"""Opcodes. A tape row is (opcode, destination, a, b, c, length, i0, ..., i4): offsets into the
+buffer and immediates. Those of the second line are groups of operations (`fusion`)."""
 
-ROW = 9
+OPERANDS, IMMEDIATES = 3, 5
+ROW = 3 + OPERANDS + IMMEDIATES
 
 
 @numba.njit(cache=True, nogil=True)
@@ -62,11 +64,36 @@ def bias_requantize_rows(
 @numba.njit(cache=True, nogil=True)
 def _step(tape: Ints, buffer: Ints, tables: Ints) -> None:
     for row in range(tape.shape[0]):
-        code, n = tape[row, 0], tape[row, 4]
+        code, n = tape[row, 0], tape[row, 5]
         y = buffer[tape[row, 1] : tape[row, 1] + n]
         a = buffer[tape[row, 2] : tape[row, 2] + n]
-        i0, i1, i2, i3 = tape[row, 5], tape[row, 6], tape[row, 7], tape[row, 8]
-        if code == ADD:
+        i0, i1, i2, i3, i4 = (
+            tape[row, 6],
+            tape[row, 7],
+            tape[row, 8],
+            tape[row, 9],
+            tape[row, 10],
+        )
+        if code == PRODUCT:
+            b = buffer[tape[row, 3] : tape[row, 3] + n]
+            half = (np.int64(1) << i1) >> 1
+            for k in range(n):
+                y[k] = min(max((a[k] * b[k] * i0 + half) >> i1, i2), i3)
+        elif code == BLEND:
+            b = buffer[tape[row, 3] : tape[row, 3] + n]
+            c = buffer[tape[row, 4] : tape[row, 4] + n]
+            half = (np.int64(1) << i1) >> 1
+            for k in range(n):
+                total = a[k] * b[k] + (i4 - a[k]) * c[k]
+                y[k] = min(max((total * i0 + half) >> i1, i2), i3)
+        elif code == LOOKED_UP_SUM:
+            b = buffer[tape[row, 3] : tape[row, 3] + n]
+            points = tables[i2]
+            for k in range(n):
+                position = min(max(a[k] + b[k], i0), i1) + 32768
+                i, r = position >> 8, position & 255
+                y[k] = points[i] + (((points[i + 1] - points[i]) * r + 128) >> 8)
+        elif code == ADD:
             b = buffer[tape[row, 3] : tape[row, 3] + n]
             for k in range(n):
                 y[k] = a[k] + b[k]
@@ -118,7 +145,7 @@ def scan(
     """Run a recurrence over ragged sequences.
 
     Args:
-        tape: [rows, 9].
+        tape: [rows, ROW].
         buffer: scratch with the constants in place.
         tables: [tables, 257].
         inputs: arrays [frames, *]; all sequences one after the other.
@@ -133,21 +160,25 @@ def scan(
     for sequence in range(ends.shape[0]):
         last = ends[sequence]
         for j in range(states.shape[0]):
-            for k in range(states[j, 2]):
-                buffer[states[j, 0] + k] = 0
+            buffer[states[j, 0] : states[j, 0] + states[j, 2]] = 0
         for step in range(last - first):
             t = last - 1 - step if reverse else first + step
             for j in range(fetch.shape[0]):
-                source = inputs[fetch[j, 0]][t]
-                channel, target = fetch[j, 1], fetch[j, 2]
-                for k in range(fetch[j, 3]):
-                    buffer[target + k] = source[channel + k]
+                n = fetch[j, 3]
+                source = inputs[fetch[j, 0]][t, fetch[j, 1] : fetch[j, 1] + n]
+                target = buffer[fetch[j, 2] : fetch[j, 2] + n]
+                for k in range(n):
+                    target[k] = source[k]
             _step(tape, buffer, tables)
             for j in range(emit.shape[0]):
                 row = outputs[j][t]
+                given = buffer[emit[j, 0] : emit[j, 0] + emit[j, 1]]
                 for k in range(emit[j, 1]):
-                    row[k] = buffer[emit[j, 0] + k]
+                    row[k] = given[k]
             for j in range(states.shape[0]):
-                for k in range(states[j, 2]):
-                    buffer[states[j, 0] + k] = buffer[states[j, 1] + k]
+                n = states[j, 2]
+                state = buffer[states[j, 0] : states[j, 0] + n]
+                after = buffer[states[j, 1] : states[j, 1] + n]
+                for k in range(n):
+                    state[k] = after[k]
         first = last

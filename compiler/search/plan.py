@@ -22,6 +22,7 @@ from mohaq.compiler.dialects.types import int_width, shape_of
 from mohaq.compiler.program import Program
 from mohaq.compiler.search import frames, kernels
 from mohaq.compiler.search.frames import FrameOp, Frames, Ragged
+from mohaq.compiler.search.products import join_products
 from mohaq.compiler.search.tape import Tape, TapeBuilder
 
 Constant = npt.NDArray[np.int64]
@@ -224,10 +225,17 @@ class _Compiler:
         for value in mine:
             if {use.operation for use in value.uses} & later:
                 keep(value)
+        joined = join_products(pending, self._constants)
+        gone = {op for one in joined.values() for op in one.absorbed}
         used_here = {v for op in pending for v in op.operands}
         for op in pending:
             if isinstance(op, qnn.SliceOp) and op.result not in used_here:
                 continue  # only later steps read it: a view is enough
+            if op in gone:
+                continue
+            if op in joined:
+                ops.append(frames.joined_op(joined[op], op.results[0], number))
+                continue
             ops.append(frames.frame_op(op, number, self._constants, self._tables))
         if ops:
             self._steps.append(

@@ -16,7 +16,7 @@ from mohaq.compiler.search.settings import SearchSettings
 ILLEGAL, FAILED = 1e2, 1e3
 """Violations of candidates without an error; those that break a limit are below."""
 
-LIMIT_CONSTANT = "memory_bytes"
+LIMIT_CONSTANT = "model_bytes"
 """Constant of a target file that bounds the size of a model."""
 
 UNIFORM_WIDTHS = (16, 8, 4, 2)

@@ -22,7 +22,7 @@ class Constraints:
     """Limits that a feasible candidate keeps.
 
     max_error: largest error, in the metric's unit.
-    max_size: largest model in bytes; a target with a `memory_bytes` constant adds its own.
+    max_size: largest model in bytes; a target with a `model_bytes` constant adds its own.
     """
 
     max_error: float | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import qnn
 from mohaq.compiler.dialects.types import int_range, int_width, shape_of
 from mohaq.compiler.search import kernels
+from mohaq.compiler.search.fusion import Fused, fuse
 from mohaq.compiler.search.kernels import Ints
 
 
@@ -58,6 +60,8 @@ class TapeBuilder:
         self._fixed: list[tuple[int, npt.NDArray[np.int64]]] = []
         self._free: dict[int, list[int]] = {}
         self._top = 0
+        self._groups: dict[Operation, Fused] = {}
+        self._absorbed: set[Operation] = set()
 
     def build(self) -> Tape:
         """The tape.
@@ -70,6 +74,10 @@ class TapeBuilder:
         for arg in body.args:
             self._place[arg] = self._room(_extent(arg))
             self._owner[arg] = arg
+        for op in body.ops:
+            if (group := fuse(op)) is not None:
+                self._groups[op] = group
+                self._absorbed.update(group.absorbed)
         last = self._last_uses()
         keep = {self._owner[arg] for arg in body.args}
         end = body.last_op
@@ -77,8 +85,10 @@ class TapeBuilder:
         for position, op in enumerate(body.ops):
             if op is end:
                 break
+            if op in self._absorbed:
+                continue
             self._emit(op)
-            for value in set(op.operands):
+            for value in dict.fromkeys(self._operands(op)):
                 owner = self._owner.get(value)
                 if owner is not None and owner not in keep and last.get(owner) == position:
                     self._free.setdefault(_extent(owner), []).append(self._place[owner])
@@ -122,13 +132,25 @@ class TapeBuilder:
         last: dict[SSAValue, int] = {}
         owner: dict[SSAValue, SSAValue] = {a: a for a in self._op.body.block.args}
         for position, op in enumerate(self._op.body.block.ops):
-            for value in op.operands:
+            if op in self._absorbed:
+                continue
+            for value in self._operands(op):
                 if value in owner:
                     last[owner[value]] = position
             for result in op.results:
                 source = op.operands[0] if isinstance(op, qnn.SliceOp) else result
                 owner[result] = owner.get(source, result)
         return last
+
+    def _operands(self, op: Operation) -> Sequence[SSAValue]:
+        """What the row of an operation reads."""
+        return self._groups[op].operands if op in self._groups else op.operands
+
+    def _points_row(self, name: str) -> int:
+        points = self._points[name]
+        if points not in self._tables:
+            self._tables.append(points)
+        return self._tables.index(points)
 
     def _room(self, size: int) -> int:
         held = self._free.get(size)
@@ -151,8 +173,9 @@ class TapeBuilder:
             self._fixed.append((self._place[value], array))
         return self._place[value]
 
-    def _row(self, code: int, y: int, a: int, b: int, n: int, *immediates: int) -> None:
-        self._rows.append((code, y, a, b, n, *immediates, *([0] * (4 - len(immediates)))))
+    def _row(self, code: int, y: int, a: int, b: int, n: int, *immediates: int, c: int = 0) -> None:
+        rest = [0] * (kernels.IMMEDIATES - len(immediates))
+        self._rows.append((code, y, a, b, c, n, *immediates, *rest))
 
     def _emit(self, op: Operation) -> None:
         if isinstance(op, qnn.SliceOp):
@@ -161,7 +184,8 @@ class TapeBuilder:
             if source in self._owner:
                 self._owner[op.result] = self._owner[source]
             return
-        sources = [self._at(v) for v in op.operands]
+        operands = self._operands(op)
+        sources = [self._at(v) for v in operands]
         (result,) = op.results
         size = _extent(result)
         place = self._room(size)
@@ -173,8 +197,14 @@ class TapeBuilder:
                 self._row(kernels.COPY, offset, start, 0, _extent(value))
                 offset += _extent(value)
             return
-        if any(_extent(v) != size for v in op.operands):
+        if any(_extent(v) != size for v in operands):
             raise MohaqError(f"'{op.name}' in a scan body combines different extents")
+        if op in self._groups:
+            group = self._groups[op]
+            a, b, c = (*sources, 0)[:3]
+            table = () if group.table is None else (self._points_row(group.table),)
+            self._row(group.code, place, a, b, size, *group.immediates, *table, c=c)
+            return
         a, b = sources[0], sources[1] if len(sources) > 1 else 0
         low, high = int_range(*_signed(result))
         match op:
@@ -192,10 +222,8 @@ class TapeBuilder:
                 shifts = op.acc_shift.value.data, op.bias_shift.value.data
                 self._row(kernels.BIAS, place, a, b, size, *shifts)
             case qnn.LookupOp():
-                points = self._points[op.table.root_reference.data]
-                if points not in self._tables:
-                    self._tables.append(points)
-                self._row(kernels.LOOKUP, place, a, 0, size, self._tables.index(points))
+                table_row = self._points_row(op.table.root_reference.data)
+                self._row(kernels.LOOKUP, place, a, 0, size, table_row)
             case qnn.RequantizeOp():
                 scales = op.scales()
                 run = size // len(scales)

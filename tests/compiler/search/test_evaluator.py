@@ -14,6 +14,7 @@ from searches import WIDTHS, FreeBackend, labelled
 
 from mohaq.backends.base import Backend, IllegalAssignment, IntArray, Target
 from mohaq.backends.reference import BACKEND
+from mohaq.backends.registry import find_target
 from mohaq.compiler.analysis.storage import calibrated_table
 from mohaq.compiler.assignment import Slot
 from mohaq.compiler.data import Dataset
@@ -28,6 +29,7 @@ from mohaq.passes.calibrate import calibrate
 from mohaq.passes.lower_to_qnn import lower_to_qnn
 
 FREE = FreeBackend()
+TARGETS = ("reference", "bitfusion-s")
 TARGET = BACKEND.load_target("reference")
 
 
@@ -111,6 +113,25 @@ def test_kinds_of_recurrence(facts: dict[str, object]) -> None:
     for _ in range(4):
         widths = random_widths(program, rng)
         assert_equal(one.outputs(widths), reference(program, FREE, TARGET, data, widths)[0])
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_targets(name: str) -> None:
+    """What each target makes of a program, over its own gene space."""
+    backend, target = find_target(name)
+    program = calibrated(6)
+    data = labelled(program)
+    table = calibrated_table(program)
+    space = backend.space(table.table, target)
+    rng = np.random.default_rng(0)
+    genomes = np.concatenate(
+        [rng.integers(0, space.upper + 1, size=(12, len(space.upper))), [space.upper]]
+    )
+    one = Evaluator(program, backend, target, data, get_metric("fer"))
+    for genome in genomes:
+        widths = {s: int(v[0]) for s, v in space.widths(genome).items()}
+        slow, _ = reference(program, backend, target, data, widths)
+        assert_equal(one.outputs(widths), slow)
 
 
 def test_saturated_inputs() -> None:
