@@ -6,7 +6,8 @@ Local to each operation: what a layer becomes depends on that layer alone.
    low byte. Each pass multiplies operands of at most 8 bits into 32-bit accumulators; the
    passes are joined exactly with shifts and adds.
 2. A sum that may leave 32 bits is cut along K until every piece is proved to fit.
-3. Multipliers get 15 bits: m' = (m + 2^(d-1)) >> d with d = bits(m) - 15, s' = s - d.
+3. Multipliers get 15 bits, or 63 less the bits of the sum if that is fewer:
+   m' = (m + 2^(d-1)) >> d with d = bits(m) - 15, s' = s - d.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
-from xdsl.dialects.builtin import StringAttr
+from xdsl.dialects.builtin import DenseArrayBase, StringAttr, i64
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import Block, Operation, SSAValue
 from xdsl.rewriter import InsertPoint, Rewriter
@@ -35,27 +36,30 @@ LIMIT = (1 << (ACCUMULATOR - 1)) - 1
 """Largest sum that an accumulator holds."""
 
 MULTIPLIER_BITS = 15
-MAX_SHIFT = 62
+LANE_BITS = 63
+"""Widest product of the post-processing unit, without its sign."""
+
 OPERANDS = (2, 4, 8, 16)
 Array = npt.NDArray[np.int64]
 
 
-def narrow_multiplier(m: int, s: int) -> tuple[int, int]:
-    """(m', s') with m' of at most 15 bits, closest to m / 2^s, halves up.
+def narrow_multiplier(m: int, s: int, bits: int = MULTIPLIER_BITS) -> tuple[int, int]:
+    """(m', s') with m' of at most `bits` bits, closest to m / 2^s, halves up.
 
     Raises:
-        IllegalAssignment: the scale is 2^15 or more.
+        IllegalAssignment: the scale is 2^bits or more.
     """
-    drop = m.bit_length() - MULTIPLIER_BITS
+    drop = m.bit_length() - bits
     if drop <= 0:
         return m, s
     m, s = (m + (1 << (drop - 1))) >> drop, s - drop
-    if m >> MULTIPLIER_BITS:
+    if m >> bits:
         m, s = m >> 1, s - 1
     if s < 0:
         raise IllegalAssignment(
             "a rescale is too large for the target",
-            why=f"{m} * 2^{-s} needs more than {MULTIPLIER_BITS} bits",
+            why=f"{m} * 2^{-s} needs more than {bits} bits",
+            hint="two scales of the model are many orders of magnitude apart",
         )
     return m, s
 
@@ -80,13 +84,29 @@ def legalize(program: Program) -> Program:
 
 
 def _requantize(op: qnn.RequantizeOp) -> None:
-    scales = [narrow_multiplier(m, s) for m, s in op.scales()]
-    if scales == list(op.scales()):
-        return
-    new = qnn.RequantizeOp(op.input, [m for m, _ in scales], [s for _, s in scales], 16)
-    op.attributes["multipliers"] = new.attributes["multipliers"]
-    op.attributes["shifts"] = new.attributes["shifts"]
-    new.erase()
+    """Narrow the multipliers: 15 bits, fewer beside sums of more than 48 bits."""
+    room = min(MULTIPLIER_BITS, LANE_BITS - signed_bits(op.input))
+    if room < 1:
+        name, bound = _product_behind(op.input)
+        raise IllegalAssignment(
+            f"a sum of {signed_bits(op.input)} bits cannot be rescaled in {LANE_BITS} bits",
+            where=f"the product with '{name}'",
+            why=f"|sum| can reach {bound} before its bias is aligned",
+            hint="8 bits for the weights or the input of this layer make it smaller",
+        )
+    scales = [narrow_multiplier(m, s, room) for m, s in op.scales()]
+    op.attributes["multipliers"] = DenseArrayBase.from_list(i64, [m for m, _ in scales])
+    op.attributes["shifts"] = DenseArrayBase.from_list(i64, [s for _, s in scales])
+
+
+def _product_behind(value: SSAValue) -> tuple[str, int]:
+    """Weights and bound of the product that a sum comes from."""
+    owner = value.owner
+    while isinstance(owner, (qnn.BiasOp, qnn.ShlOp, qnn.AddOp)):
+        owner = owner.operands[0].owner
+    if isinstance(owner, qnn.MatmulOp) and isinstance(owner.weight.owner, LoadOp):
+        return owner.weight.owner.symbol, owner.acc.bound.data
+    return "?", 0
 
 
 class _Legalizer:
@@ -237,28 +257,9 @@ def _replace(op: Operation, new: SSAValue) -> None:
             block.insert_op_before(wide, user)
             _replace(user, wide.result)
             continue
-        if isinstance(user, qnn.RequantizeOp):
-            _check_product(new, old)
-        elif wider:
+        if wider and not isinstance(user, qnn.RequantizeOp):
             cut = qnn.SaturateOp(new, signed_bits(old))
             Rewriter.insert_op(cut, InsertPoint.before(user))
             value = cut.result
         user.operands[use.index] = value
     Rewriter.erase_op(op)
-
-
-def _check_product(x: SSAValue, replaced: SSAValue) -> None:
-    needed = signed_bits(x) + MULTIPLIER_BITS
-    if needed > 63:
-        product = replaced.owner
-        while isinstance(product, qnn.BiasOp):
-            product = product.acc.owner
-        name, bound = "a product", 0
-        if isinstance(product, qnn.MatmulOp) and isinstance(product.weight.owner, LoadOp):
-            name, bound = f"'{product.weight.owner.symbol}'", product.acc.bound.data
-        raise IllegalAssignment(
-            f"a rescaled sum needs {needed} bits, the post-processing unit has 63",
-            where=f"the product with {name}",
-            why=f"|sum| can reach {bound} before its bias is aligned",
-            hint="8 bits for the weights or the input of this layer are enough to make it fit",
-        )

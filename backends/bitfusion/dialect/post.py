@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from xdsl.dialects.builtin import DenseArrayBase, i64
+from xdsl.dialects.builtin import ArrayAttr
 from xdsl.irdl import irdl_op_definition, prop_def
 from xdsl.utils.exceptions import VerifyException
 
@@ -141,8 +141,8 @@ class RequantizeOp(InstructionOp):
     src = prop_def(Int)
     width = prop_def(Int)
     signed = prop_def(Int)
-    multipliers = prop_def(DenseArrayBase)
-    shifts = prop_def(DenseArrayBase)
+    multipliers = prop_def(ArrayAttr[Int])
+    shifts = prop_def(ArrayAttr[Int])
     assembly_format = (
         "$dst `=` $src `width` $width `signed` $signed `by` $multipliers `shift` $shifts attr-dict"
     )
@@ -154,13 +154,14 @@ class RequantizeOp(InstructionOp):
                 "src": number(i.src),
                 "width": number(i.width),
                 "signed": number(i.signed),
-                "multipliers": DenseArrayBase.from_list(i64, [m for m, _ in i.scales]),
-                "shifts": DenseArrayBase.from_list(i64, [s for _, s in i.scales]),
+                "multipliers": ArrayAttr([number(m) for m, _ in i.scales]),
+                "shifts": ArrayAttr([number(s) for _, s in i.scales]),
             }
         )
 
     def instruction(self) -> isa.Requantize:
-        ms, ss = self.multipliers.get_values(), self.shifts.get_values()
+        ms = [m.value.data for m in self.multipliers]
+        ss = [s.value.data for s in self.shifts]
         if len(ms) != len(ss):
             raise VerifyException("as many shifts as multipliers are needed")
         return isa.Requantize(
@@ -168,5 +169,5 @@ class RequantizeOp(InstructionOp):
             self.src.value.data,
             self.width.value.data,
             self.signed.value.data,
-            tuple((int(m), int(s)) for m, s in zip(ms, ss, strict=True)),
+            tuple(zip(ms, ss, strict=True)),
         )

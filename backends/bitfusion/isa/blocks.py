@@ -261,10 +261,16 @@ def _check_nest(block: Block) -> None:
 
 
 def _check_pads(block: Block) -> None:
+    moved = {t.stream for t in block.moves}
+    for stream in block.streams:
+        idle = stream.address == 0 and not any(a.stride or a.by_batch for a in stream.axes)
+        if stream.id not in moved and not idle:
+            raise MohaqError(f"stream {stream.id} has an address but is never moved")
     want = [(p.act, Pad.IBUF, block.a_bits) for p in block.passes]
     want += [(p.weight, Pad.WBUF, block.w_bits) for p in block.passes]
     want += [(p.acc, Pad.OBUF, 32) for p in block.passes]
     for number, pad, width in want:
         stream = block.streams[number]
-        if stream.pad != pad or stream.width != width:
+        unsigned_sum = pad == Pad.OBUF and not stream.signed
+        if stream.pad != pad or stream.width != width or unsigned_sum:
             raise MohaqError(f"stream {number} cannot be an operand of compute")

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from mohaq.backends.bitfusion.isa.blocks import Block, split_blocks
 from mohaq.backends.bitfusion.isa.decode import decode_program
-from mohaq.backends.bitfusion.isa.instructions import BlockEnd
+from mohaq.backends.bitfusion.isa.instructions import BlockEnd, Extent
 from mohaq.backends.bitfusion.machine import Machine, check_machine
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.files import read_json
@@ -100,9 +100,13 @@ def load_folder(folder: Path) -> Loaded:
     blocks = _blocks(words)
     if any(b.layer >= len(layers) for b in blocks):
         raise read.fail("a block names a layer that the manifest does not have")
+    max_rows = read.whole(data, "max_rows", 1, 1 << 20)
+    dynamic = {p.extent for b in blocks for p in b.loops if p.source != Extent.FIXED}
+    if dynamic != {max_rows}:
+        raise read.fail("the program was laid out for another number of rows")
     return Loaded(
         machine,
-        read.whole(data, "max_rows", 1, 1 << 20),
+        max_rows,
         layers,
         regions,
         read.ports("inputs"),
