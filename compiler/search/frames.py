@@ -269,7 +269,7 @@ def _function(op: Operation, tables: Mapping[str, tuple[int, ...]]) -> Callable[
             return _concatenate
         case qnn.LookupOp():
             points = np.array(tables[op.table.root_reference.data], dtype=np.int64)
-            return lambda x: _interpolate(x, points)
+            return lambda x: interpolate(x, points)
         case _:
             raise MohaqError(f"the evaluator cannot run '{op.name}' on frames")
 
@@ -279,7 +279,8 @@ def _concatenate(*parts: Ints) -> Ints:
     return joined
 
 
-def _interpolate(x: Ints, points: Ints) -> Ints:
+def interpolate(x: Ints, points: Ints) -> Ints:
+    """Points [257] interpolated at 16-bit inputs."""
     position = x + 32768
     i, r = position >> 8, position & 255
     found: Ints = points[i] + (((points[i + 1] - points[i]) * r + 128) >> 8)

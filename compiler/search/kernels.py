@@ -62,7 +62,7 @@ def bias_requantize_rows(
 
 
 @numba.njit(cache=True, nogil=True)
-def _step(tape: Ints, buffer: Ints, tables: Ints) -> None:
+def _step(tape: Ints, buffer: Ints, tables: npt.NDArray[np.int16]) -> None:
     for row in range(tape.shape[0]):
         code, n = tape[row, 0], tape[row, 5]
         y = buffer[tape[row, 1] : tape[row, 1] + n]
@@ -91,8 +91,7 @@ def _step(tape: Ints, buffer: Ints, tables: Ints) -> None:
             points = tables[i2]
             for k in range(n):
                 position = min(max(a[k] + b[k], i0), i1) + 32768
-                i, r = position >> 8, position & 255
-                y[k] = points[i] + (((points[i + 1] - points[i]) * r + 128) >> 8)
+                y[k] = points[np.uint64(position)]
         elif code == ADD:
             b = buffer[tape[row, 3] : tape[row, 3] + n]
             for k in range(n):
@@ -114,9 +113,7 @@ def _step(tape: Ints, buffer: Ints, tables: Ints) -> None:
         elif code == LOOKUP:
             points = tables[i0]
             for k in range(n):
-                position = a[k] + 32768
-                i, r = position >> 8, position & 255
-                y[k] = points[i] + (((points[i + 1] - points[i]) * r + 128) >> 8)
+                y[k] = points[np.uint64(a[k] + 32768)]
         elif code == SHL:
             for k in range(n):
                 y[k] = a[k] << i0
@@ -133,7 +130,7 @@ def _step(tape: Ints, buffer: Ints, tables: Ints) -> None:
 def scan(
     tape: Ints,
     buffer: Ints,
-    tables: Ints,
+    tables: npt.NDArray[np.int16],
     inputs: tuple[npt.NDArray[Any], ...],
     fetch: Ints,
     outputs: tuple[npt.NDArray[Any], ...],
@@ -147,7 +144,7 @@ def scan(
     Args:
         tape: [rows, ROW].
         buffer: scratch with the constants in place.
-        tables: [tables, 257].
+        tables: [tables, 65536], a result for every 16-bit input from -32768 on.
         inputs: arrays [frames, *]; all sequences one after the other.
         fetch: [k, 4] of (input, first channel, offset in the buffer, length).
         outputs: arrays [frames, *], filled.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +14,18 @@ from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import qnn
 from mohaq.compiler.dialects.types import int_range, int_width, shape_of
 from mohaq.compiler.search import kernels
+from mohaq.compiler.search.frames import interpolate
 from mohaq.compiler.search.fusion import Fused, fuse
 from mohaq.compiler.search.kernels import Ints
+
+NO_TABLES = np.zeros((0, 1 << 16), dtype=np.int16)
+
+
+@cache
+def written_out(points: tuple[int, ...]) -> npt.NDArray[np.int16]:
+    """An interpolated table at every input: one look in the second-level cache, no arithmetic."""
+    inputs = np.arange(-(1 << 15), 1 << 15)
+    return interpolate(inputs, np.array(points, dtype=np.int64)).astype(np.int16)
 
 
 @dataclass(frozen=True)
@@ -23,7 +34,7 @@ class Tape:
 
     rows: Ints
     constants: Ints
-    tables: Ints
+    tables: npt.NDArray[np.int16]
     arguments: tuple[tuple[int, int], ...]
     emit: Ints
     states: Ints
@@ -105,7 +116,7 @@ class TapeBuilder:
         return Tape(
             np.array(self._rows, dtype=np.int64).reshape(-1, kernels.ROW),
             buffer,
-            np.array(self._tables, dtype=np.int64).reshape(-1, 257),
+            np.stack([*map(written_out, self._tables)]) if self._tables else NO_TABLES,
             tuple((self._place[a], _extent(a)) for a in body.args[:count]),
             np.array(emit, dtype=np.int64).reshape(-1, 2),
             np.array(states, dtype=np.int64).reshape(-1, 3),
