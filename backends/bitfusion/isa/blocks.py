@@ -222,6 +222,33 @@ def check_block(block: Block) -> None:
         raise MohaqError("a block names a stream that it does not have")
     _check_nest(block)
     _check_pads(block)
+    _check_firing(block)
+
+
+def fires(axes: Sequence[Axis], loops: Sequence[LoopOf]) -> int:
+    """The loop whose iterations need a new tile of a stream with these axes.
+
+    The innermost loop among the axes that has more than one tile (loops set at launch may).
+    """
+    found, deepest = BLOCK_START, -1
+    for axis in axes:
+        loop = loops[axis.loop]
+        single = loop.source == Extent.FIXED and loop.step >= loop.extent
+        if loop.level < 3 and not single and loop.level > deepest:
+            found, deepest = loop.id, loop.level
+    return found
+
+
+def _check_firing(block: Block) -> None:
+    """Loads fire as seldom as they can, stores when their tile is complete."""
+    for move in block.moves:
+        stream = block.streams[move.stream]
+        expected = fires(stream.axes, block.loops)
+        if isinstance(move, StMem):
+            steps = not block.is_scan or any(a.loop == block.post_loop for a in stream.axes)
+            expected = block.post_loop if steps else block.level(1)[0].id
+        if move.loop != expected:
+            raise MohaqError(f"stream {move.stream} is moved at loop {move.loop}, not {expected}")
 
 
 def _named_streams(block: Block) -> Iterator[int]:
@@ -255,7 +282,12 @@ def _check_nest(block: Block) -> None:
         good = good and bool(sources[2]) == bool(block.passes) == (block.kind == Kind.GEMM)
         inner = {p.id for p in block.level(2)}
         good = good and {p.loop for p in block.passes} == (inner if block.passes else set())
-    good = good and (bool(block.a_bits and block.w_bits) == (block.kind == Kind.GEMM))
+    wide = (
+        block.a_bits and block.w_bits
+        if block.kind == Kind.GEMM
+        else not (block.a_bits or block.w_bits)
+    )
+    good = good and bool(wide)
     if not (good and fixed):
         raise MohaqError(f"the loop nest of a {block.kind.name} block is malformed")
 

@@ -9,10 +9,8 @@ from xdsl.ir import BlockArgument, SSAValue
 
 from mohaq.backends.bitfusion.isa.blocks import Axis, Stream
 from mohaq.backends.bitfusion.isa.instructions import (
-    BLOCK_START,
     NO_STREAM,
     Extent,
-    LoopOf,
     Pad,
 )
 from mohaq.backends.bitfusion.lowering.groups import JOINS, Group, claimed, extent_of
@@ -147,20 +145,6 @@ class Streams:
     def of_view(self, pad: Pad, view: View, axes: tuple[Axis, ...]) -> int:
         """A stream over a view."""
         return self.add(pad, view.width, axes, view.address, signed=view.signed)
-
-
-def fires(axes: tuple[Axis, ...], loops: list[LoopOf]) -> int:
-    """The loop whose iterations need a new tile of a stream with these axes.
-
-    The innermost loop among the axes that has more than one tile (loops set at launch may).
-    """
-    found, deepest = BLOCK_START, -1
-    for axis in axes:
-        loop = loops[axis.loop]
-        single = loop.source == Extent.FIXED and loop.step >= loop.extent
-        if loop.level < 3 and not single and loop.level > deepest:
-            found, deepest = loop.id, loop.level
-    return found
 
 
 def stored_outside(group: Group, value: SSAValue) -> bool:

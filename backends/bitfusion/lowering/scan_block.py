@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from xdsl.ir import Block as IrBlock
 from xdsl.ir import Operation, SSAValue
 
-from mohaq.backends.bitfusion.isa.blocks import Axis, Block
+from mohaq.backends.bitfusion.isa.blocks import Axis, Block, fires
 from mohaq.backends.bitfusion.isa.instructions import (
     NO_STREAM,
     Extent,
@@ -19,7 +19,7 @@ from mohaq.backends.bitfusion.isa.instructions import (
     State,
     StMem,
 )
-from mohaq.backends.bitfusion.lowering.context import Lowering, Streams, fires
+from mohaq.backends.bitfusion.lowering.context import Lowering, Streams
 from mohaq.backends.bitfusion.lowering.groups import ELEMENTWISE, Group, extent_of, is_vector
 from mohaq.backends.bitfusion.lowering.microcode import Microprogram
 from mohaq.backends.bitfusion.lowering.placement import Region, View, storage_bits

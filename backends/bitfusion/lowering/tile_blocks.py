@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xdsl.ir import SSAValue
 
-from mohaq.backends.bitfusion.isa.blocks import Axis, Block, Pass
+from mohaq.backends.bitfusion.isa.blocks import Axis, Block, Pass, fires
 from mohaq.backends.bitfusion.isa.instructions import (
     Extent,
     Kind,
@@ -15,7 +15,7 @@ from mohaq.backends.bitfusion.isa.instructions import (
     StMem,
     Store,
 )
-from mohaq.backends.bitfusion.lowering.context import Lowering, Streams, fires, stored_outside
+from mohaq.backends.bitfusion.lowering.context import Lowering, Streams, stored_outside
 from mohaq.backends.bitfusion.lowering.groups import ELEMENTWISE, Group, is_vector
 from mohaq.backends.bitfusion.lowering.microcode import Microprogram
 from mohaq.backends.bitfusion.lowering.placement import View

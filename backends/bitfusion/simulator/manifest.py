@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from mohaq.backends.bitfusion.isa.blocks import Block, split_blocks
 from mohaq.backends.bitfusion.isa.decode import decode_program
+from mohaq.backends.bitfusion.isa.encode import ISA_VERSION
 from mohaq.backends.bitfusion.isa.instructions import BlockEnd, Extent
 from mohaq.backends.bitfusion.machine import Machine, check_machine
 from mohaq.compiler.diagnostics import MohaqError
@@ -81,6 +82,8 @@ def load_folder(folder: Path) -> Loaded:
         raise read.fail("not a Bit Fusion manifest of this version")
     if set(data) != KEYS:
         raise read.fail(f"keys {sorted(set(data) ^ KEYS)} are missing or unknown")
+    if data["isa_version"] != ISA_VERSION:
+        raise read.fail(f"instruction set version {data['isa_version']}, expected {ISA_VERSION}")
     constants = data["constants"]
     if not isinstance(constants, dict):
         raise read.fail("'constants' must be an object")

@@ -23,6 +23,7 @@ from mohaq.backends.bitfusion.isa.instructions import (
 from mohaq.compiler.diagnostics import MohaqError
 
 Array = npt.NDArray[np.int64]
+TABLE_POINTS = 257
 
 
 class Registers:
@@ -65,6 +66,8 @@ def rescale(x: Array, op: Requantize, columns: Array, channels: int) -> Array:
 
 def interpolate(x: Array, points: Array) -> Array:
     """Table of 257 points over the 16-bit range, 256 segments, rounded half up."""
+    if points.shape != (TABLE_POINTS,):
+        raise MohaqError(f"a table has {TABLE_POINTS} points, the stream holds {points.size}")
     if x.size and (int(x.min()) < -32768 or int(x.max()) > 32767):
         raise MohaqError("a table is looked up with more than 16 bits")
     place = x + 32768
