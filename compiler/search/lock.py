@@ -34,7 +34,7 @@ class RunLock:
         try:
             _lock(handle)
         except OSError:
-            holder = os.pread(handle, 32, 0).decode(errors="replace").strip() or "unknown"
+            holder = os.read(handle, 32).decode(errors="replace").strip() or "unknown"
             os.close(handle)
             raise MohaqError(
                 "another search is running in this folder",
@@ -43,7 +43,7 @@ class RunLock:
                 hint="wait for it, or choose another output folder",
             ) from None
         os.ftruncate(handle, 0)
-        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+        os.write(handle, f"{os.getpid()}\n".encode())
         self._handle = handle
 
     def release(self) -> None:

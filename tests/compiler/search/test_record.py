@@ -112,6 +112,16 @@ def test_an_empty_file_is_a_fresh_log(tmp_path: Path) -> None:
         assert record.count() == 0
 
 
+def test_a_log_killed_before_its_tables_is_a_fresh_log(tmp_path: Path) -> None:
+    base = sqlite3.connect(tmp_path / RECORD_FILE)
+    base.execute("PRAGMA journal_mode = WAL")
+    base.close()
+    assert (tmp_path / RECORD_FILE).stat().st_size > 0
+    with Record(tmp_path, HEADER) as record:
+        assert record.count() == 0
+    assert read_header(tmp_path / RECORD_FILE) == HEADER
+
+
 def test_a_second_process_is_refused(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path\n"

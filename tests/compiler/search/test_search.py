@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -128,20 +129,36 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize(("stop", "workers"), [(3, 0), (14, 2)])
+def recorded(folder: Path) -> int:
+    """Candidates in a log; 0 while there is none yet."""
+    try:
+        return len([k for k, *_ in read_evaluations(folder / RECORD_FILE) if "float" not in k])
+    except MohaqError:
+        return 0
+
+
+@pytest.mark.parametrize(("stop", "workers"), [(3, 0), (12, 2), (-12, 2)])
 def test_a_killed_search_makes_exactly_the_missing_evaluations(
     plain: Path, tmp_path: Path, stop: int, workers: int
 ) -> None:
+    """A positive `stop` kills the search from inside after so many evaluations, a negative one
+    from outside, whatever it is just doing.
+    """
     script, out = tmp_path / "run.py", tmp_path / "run"
     script.write_text(SCRIPT)
-    done = subprocess.run(
+    with subprocess.Popen(
         [sys.executable, str(script), str(plain), str(out), str(stop), str(workers)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == -signal.SIGKILL, done.stderr
+        stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        while stop < 0 and process.poll() is None and recorded(out) < -stop:
+            time.sleep(0.01)
+        if stop < 0:
+            process.kill()
+        _, complaint = process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL, complaint
     assert not (out / FRONT_FILE).exists()
-    held = [key for key, *_ in read_evaluations(out / RECORD_FILE) if "float" not in key]
-    assert len(held) == stop
+    stop = recorded(out) if stop < 0 else stop
+    assert recorded(out) == stop
     seen: list[Progress] = []
     search(
         Program.load(plain / "model"),
