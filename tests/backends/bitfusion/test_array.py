@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from mohaq.backends.bitfusion.machine import Machine, load_target, machine_of
@@ -19,14 +20,18 @@ def small(rows: int, columns: int) -> Machine:
     return Machine({**constants, "array_rows": rows, "array_columns": columns})
 
 
-def operands(rng, shape, bits, *, signed):
+def operands(
+    rng: np.random.Generator, shape: tuple[int, int], bits: int, *, signed: bool
+) -> npt.NDArray[np.int64]:
     low = -(1 << (bits - 1)) if signed else 0
     return rng.integers(low, low + (1 << bits), shape)
 
 
 @pytest.mark.parametrize(("a", "w", "a_signed", "w_signed"), PAIRS)
 @pytest.mark.parametrize("shape", [(2, 2), (3, 5)])
-def test_bricks_equal_integer_products(a, w, a_signed, w_signed, shape):
+def test_bricks_equal_integer_products(
+    a: int, w: int, a_signed: bool, w_signed: bool, shape: tuple[int, int]
+) -> None:
     rng = np.random.default_rng(a * 100 + w)
     machine = small(*shape)
     x = operands(rng, (4, 37), a, signed=a_signed)
@@ -40,11 +45,8 @@ def test_bricks_equal_integer_products(a, w, a_signed, w_signed, shape):
 
 
 @pytest.mark.parametrize(("a", "w", "a_signed", "w_signed"), PAIRS)
-def test_every_single_product(a, w, a_signed, w_signed):
-    if max(a, w) == 8 and min(a, w) == 8:
-        step = 5
-    else:
-        step = 1
+def test_every_single_product(a: int, w: int, a_signed: bool, w_signed: bool) -> None:
+    step = 5 if a == w == 8 else 1
     x = np.arange(-(1 << (a - 1)) if a_signed else 0, (1 << (a - 1)) if a_signed else 1 << a, step)
     y = np.arange(-(1 << (w - 1)) if w_signed else 0, (1 << (w - 1)) if w_signed else 1 << w)
     got = brick_products(x[:, None], y[:, None], (a, a_signed), (w, w_signed))
@@ -52,7 +54,7 @@ def test_every_single_product(a, w, a_signed, w_signed):
 
 
 @pytest.mark.parametrize("bricks", [False, True])
-def test_an_accumulator_that_leaves_32_bits_raises(bricks):
+def test_an_accumulator_that_leaves_32_bits_raises(bricks: bool) -> None:
     x = np.full((1, 8), 127)
     y = np.full((1, 8), 127)
     start = np.array([[(1 << 31) - 1 - 127 * 127 * 8]])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,12 +16,14 @@ from mohaq.compiler.diagnostics import MohaqError
 
 
 def _fields(kind: type[isa.Instruction]) -> st.SearchStrategy[isa.Instruction]:
-    values = {name: st.integers(low, high) for name, (low, high) in kind.RANGES.items()}
+    values: dict[str, Any] = {
+        name: st.integers(low, high) for name, (low, high) in kind.RANGES.items()
+    }
     if kind is isa.Setup:
         values |= {"a_bits": st.sampled_from([0, 2, 4, 8]), "w_bits": st.sampled_from([0, 2, 4, 8])}
     if kind is isa.BaseAddr:
         values["width"] = st.sampled_from(isa.WIDTHS)
-    made = st.builds(kind, **values)
+    made: st.SearchStrategy[Any] = st.builds(kind, **values)
     if kind is isa.Bias:
         return made.filter(lambda i: not (i.acc_shift and i.bias_shift))
     if kind is isa.Requantize:
@@ -34,7 +38,7 @@ INSTRUCTIONS = st.one_of([_fields(kind) for kind in OP_OF])
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(INSTRUCTIONS, max_size=12))
-def test_words_decode_to_the_same_instructions(instructions):
+def test_words_decode_to_the_same_instructions(instructions: list[isa.Instruction]) -> None:
     words = encode_all(instructions)
     assert all(0 <= w < 1 << 32 for w in words)
     assert decode(words) == instructions
@@ -46,7 +50,7 @@ def test_words_decode_to_the_same_instructions(instructions):
 
 @settings(max_examples=200, deadline=None)
 @given(INSTRUCTIONS)
-def test_operations_stand_for_their_instructions(instruction):
+def test_operations_stand_for_their_instructions(instruction: isa.Instruction) -> None:
     op = op_of(instruction)
     op.verify()
     expected = isa.BlockEnd(0) if isinstance(instruction, isa.BlockEnd) else instruction
@@ -55,7 +59,7 @@ def test_operations_stand_for_their_instructions(instruction):
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.integers(0, (1 << 32) - 1), max_size=6))
-def test_any_words_decode_canonically_or_are_refused(words):
+def test_any_words_decode_canonically_or_are_refused(words: list[int]) -> None:
     try:
         found = decode(words)
     except MohaqError:
@@ -87,7 +91,7 @@ def test_any_words_decode_canonically_or_are_refused(words):
         isa.BlockEnd(-1),
     ],
 )
-def test_a_field_that_does_not_fit_is_an_error(instruction):
+def test_a_field_that_does_not_fit_is_an_error(instruction: isa.Instruction) -> None:
     with pytest.raises(MohaqError):
         encode(instruction)
 
@@ -106,6 +110,6 @@ def test_a_field_that_does_not_fit_is_an_error(instruction):
         ([0x4D420001, 3, 0xD0000000], "unexpected opcode 13"),
     ],
 )
-def test_malformed_programs_are_refused(words, what):
+def test_malformed_programs_are_refused(words: list[int], what: str) -> None:
     with pytest.raises(MohaqError, match=what):
         decode_program(words)
