@@ -170,7 +170,8 @@ def _held(shape: GemmShape, k: tuple[int, ...], per: int, *, weights: bool) -> i
 def _score(shape: GemmShape, tiles: GemmTiles, task: TileTask) -> tuple[float, float]:
     rows, n = NOMINAL_ROWS, shape.n
     row_tiles, column_tiles = _up(rows, tiles.rows), _up(n, tiles.columns)
-    whole = len(shape.phases) == 1 and tiles.k[0] == shape.phases[0].k
+    whole = all(kt == p.k for kt, p in zip(tiles.k, shape.phases, strict=True))
+    stays = tiles.columns_outer or column_tiles == 1
     groups = (column_tiles - 1) * _up(tiles.columns, task.columns) + _up(
         n - (column_tiles - 1) * tiles.columns, task.columns
     )
@@ -179,10 +180,10 @@ def _score(shape: GemmShape, tiles: GemmTiles, task: TileTask) -> tuple[float, f
         full, rest = divmod(p.k, kt)
         array += rows * groups * p.passes * (full * _up(kt, task.reach) + _up(rest, task.reach))
         act_times = 1 if whole and not tiles.columns_outer else column_tiles
-        weight_times = 1 if whole and tiles.columns_outer else row_tiles
+        weight_times = 1 if whole and stays else row_tiles
         traffic += rows * p.k * p.act_bits * act_times + n * p.k * p.weight_bits * weight_times
     traffic += rows * n * shape.out_bits
-    traffic += n * shape.vector_bits * (1 if tiles.columns_outer else row_tiles)
+    traffic += n * shape.vector_bits * (1 if stays else row_tiles)
     tile = min(tiles.rows, rows) * min(tiles.columns, n)
     post = row_tiles * column_tiles * shape.post_ops * _up(tile, task.lanes)
     first = min(tiles.rows, rows) * tiles.k[0] * shape.phases[0].act_bits
