@@ -22,6 +22,9 @@ ROW_STEPS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 LANE_TURNS = 4
 """A scan tile fills the lanes at least so often, where batch and channels allow."""
 
+SLACK = 1.01
+"""A choice this close to the best by the first criterion may be better by the second."""
+
 MAX_CHUNK = 64
 """Most time steps in one chunk of a scan, most rows in one tile of a stream block."""
 
@@ -129,7 +132,7 @@ def gemm_tiles(shape: GemmShape, task: TileTask) -> GemmTiles:
     Raises:
         MohaqError: not even one element fits the buffers.
     """
-    best: tuple[tuple[float, ...], GemmTiles] | None = None
+    found: list[tuple[tuple[float, ...], GemmTiles]] = []
     accumulators = sum(p.passes for p in shape.phases)
     for columns in _column_tiles(shape.n, task.columns):
         if columns * shape.vector_bits + shape.fixed_bits > task.pbuf:
@@ -149,14 +152,15 @@ def gemm_tiles(shape: GemmShape, task: TileTask) -> GemmTiles:
                 for outer in (False, True):
                     tiles = GemmTiles(min(size, 4096), columns, k, outer)
                     key = (*_score(shape, tiles, task), columns, size, outer, *k)
-                    if best is None or key < best[0]:
-                        best = (key, tiles)
-    if best is None:
+                    found.append((key, tiles))
+    if not found:
         raise MohaqError(
             "no tile of a matrix product fits the target's buffers",
             why=f"{shape.n} outputs, reductions of {[p.k for p in shape.phases]}",
         )
-    return best[1]
+    best = min(key[0] for key, _ in found)
+    near = [(key, tiles) for key, tiles in found if key[0] <= best * SLACK]
+    return min(near, key=lambda one: (one[0][1], *one[0]))[1]
 
 
 def _held(shape: GemmShape, k: tuple[int, ...], per: int, *, weights: bool) -> int:
