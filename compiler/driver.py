@@ -4,6 +4,7 @@ A compiled folder:
 
     manifest.json         what it is, for whom, the grids of inputs and results
     assignment.json       widths, complete
+    target.toml           the machine's constants
     estimate.json         cycles, seconds, joules, bytes; per layer and in all
     0-nn/ 1-quantized/ 2-qnn/ 3-legalized/ 4-<backend>/    a program each
     emitted/              what the target runs; `run` needs nothing else
@@ -35,7 +36,7 @@ from mohaq.compiler.context import MohaqContext
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects.quant import GridAttr
 from mohaq.compiler.dialects.types import DYNAMIC, shape_of
-from mohaq.compiler.files import dump_json, read_json, replacing_folder, write_text
+from mohaq.compiler.files import dump_json, read_json, replacing_folder, write_bytes, write_text
 from mohaq.compiler.interpreters.integer import run_integer
 from mohaq.compiler.program import Program, argument_grids, result_grids
 from mohaq.compiler.quantizer import dequantize, quantize
@@ -45,6 +46,7 @@ from mohaq.passes.lower_to_qnn import lower_to_qnn
 SCHEMA = "mohaq.compiled/1"
 MANIFEST = "manifest.json"
 EMITTED = "emitted"
+TARGET_FILE = "target.toml"
 LEGALIZED = "3-legalized"
 
 Array = npt.NDArray[Any]
@@ -147,6 +149,8 @@ def compile_program(
         backend.emit(device, work / EMITTED, machine)
         Assignment(widths).save(work / "assignment.json")
         write_text(work / "estimate.json", dump_json(estimate_json(estimate)))
+        if machine.path is not None:
+            write_bytes(work / TARGET_FILE, machine.path.read_bytes())
         entry = lowered.legalized.entry
         manifest = {
             "schema": SCHEMA,
@@ -232,6 +236,11 @@ class CompiledFolder:
                 "the manifest is damaged", where=str(self.folder / MANIFEST), why=repr(error)
             ) from None
         self._legalized: Program | None = None
+
+    def machine(self) -> Target:
+        """The target as it was when the folder was compiled."""
+        held = self.folder / TARGET_FILE
+        return self.backend.load_target(str(held) if held.is_file() else self.target)
 
     def stage(self, name: str) -> Program:
         """Load the program of a stage."""

@@ -1,0 +1,102 @@
+"""`mohaq`: the command line. One command a file, in `tools/commands/`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from mohaq import __version__
+from mohaq.tools.boundary import boundary
+from mohaq.tools.commands import (
+    compile_,
+    corpus,
+    demo,
+    import_,
+    inspect_,
+    passes,
+    report,
+    run,
+    search,
+    targets,
+    train,
+)
+
+app = typer.Typer(
+    name="mohaq",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help=(
+        "Put trained recurrent networks on accelerators at mixed precision.\n\n"
+        "Start with [bold]mohaq demo[/bold]. With your own network: import it, search for good "
+        "precisions, compile the one you like, run it on the simulator."
+    ),
+    epilog="Every command explains itself: mohaq COMMAND --help",
+)
+
+
+def _guarded(function: Callable[..., None]) -> Callable[..., None]:
+    """The command inside the error boundary; click's own errors never get here."""
+
+    @functools.wraps(function)
+    def command(*args: Any, **kwargs: Any) -> None:
+        with boundary():
+            function(*args, **kwargs)
+
+    return command
+
+
+def _add(name: str, function: Callable[..., None], panel: str) -> None:
+    app.command(name, rich_help_panel=panel)(_guarded(function))
+
+
+FLOW, LOOK, SPEECH = "From a network to hardware", "Look", "The speech task"
+_add("demo", demo.demo, FLOW)
+_add("import", import_.import_model, FLOW)
+_add("search", search.search, FLOW)
+_add("compile", compile_.compile_model, FLOW)
+_add("run", run.run, FLOW)
+_add("inspect", inspect_.inspect, LOOK)
+_add("report", report.report, LOOK)
+_add("targets", targets.targets, LOOK)
+_add("passes", passes.passes, LOOK)
+_add("train", train.train, SPEECH)
+
+_corpus = typer.Typer(
+    no_args_is_help=True, help="Build speech corpora, or read a real one from disk."
+)
+_corpus.command("build")(_guarded(corpus.build))
+_corpus.command("fsdd")(_guarded(corpus.fsdd))
+app.add_typer(_corpus, name="corpus", rich_help_panel=SPEECH)
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        typer.echo(f"mohaq {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Print the version and stop."
+        ),
+    ] = False,
+) -> None:
+    """Options before the command."""
+
+
+def main() -> None:
+    """Entry point of the `mohaq` script."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

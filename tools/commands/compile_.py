@@ -1,0 +1,57 @@
+"""`mohaq compile`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def compile_model(
+    model: Annotated[
+        str, typer.Argument(help="Built-in model (speech, vowels), program folder, .mlir or .pt2.")
+    ],
+    target: Annotated[str, typer.Option("--target", "-t", help="Target name or target .toml.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Compiled folder to write.")],
+    bits: Annotated[
+        int | None, typer.Option("--bits", "-b", help="The same width for every searched slot.")
+    ] = None,
+    assignment: Annotated[
+        Path | None, typer.Option("--assignment", "-a", help="An assignment.json.")
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option("--data", "-d", help="Calibration data, for a program without calibration."),
+    ] = None,
+    frames: Annotated[int, typer.Option("--frames", help="Frames that the estimate is for.")] = 100,
+) -> None:
+    """Compile a model for a target with chosen precisions.
+
+    Writes one folder with the program at every level (.mlir), what the target runs, the
+    assignment and the estimate.
+
+    Example:  mohaq compile speech --target bitfusion-e --bits 8 -o speech-8bit
+    """
+    from mohaq.backends.base import Workload
+    from mohaq.compiler.analysis.layers import layer_table
+    from mohaq.compiler.assignment import Assignment, Slot
+    from mohaq.compiler.diagnostics import MohaqError
+    from mohaq.compiler.driver import compile_program
+    from mohaq.tools.console import progress_line, say
+    from mohaq.tools.present import print_estimate, print_layers
+    from mohaq.tools.sources import calibrated_model
+
+    if (bits is None) == (assignment is None):
+        raise MohaqError("give either --bits or --assignment")
+    chosen = Assignment.uniform(bits) if bits is not None else Assignment.load(assignment or Path())
+    with progress_line() as tell:
+        program = calibrated_model(model, data, tell, widths=(bits,) if bits else ())
+        done = compile_program(
+            program, target, chosen, out, name=model, workload=Workload(frames), progress=tell
+        )
+    layers = layer_table(program)
+    searched = [Slot(layer.name, slot) for layer in layers for slot in layer.slots]
+    print_layers(layers, chosen.complete(searched))
+    print_estimate(done.estimate)
+    say(f"wrote {out}")

@@ -1,0 +1,44 @@
+"""`mohaq import`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def import_model(
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A torch.export file (.pt2), package:function returning (module, example inputs), "
+            "or a built-in model (speech, vowels)."
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Program folder to write.")],
+    data: Annotated[
+        str | None,
+        typer.Option("--data", "-d", help="Calibrate on this data, so that compile needs none."),
+    ] = None,
+) -> None:
+    """Import a model into a program folder: a .mlir file and its parameters.
+
+    Layers stay whole: a recurrent layer becomes one operation.
+
+    Example:  mohaq import mypackage.model:build -o my-model --data calibration.npz
+    """
+    from mohaq.compiler.analysis.layers import layer_table
+    from mohaq.compiler.files import replacing_folder
+    from mohaq.compiler.program import MODULE_FILE
+    from mohaq.tools.console import say
+    from mohaq.tools.present import print_layers
+    from mohaq.tools.sources import calibrate_on, load_data, load_model
+
+    program = load_model(model)
+    if data is not None:
+        calibrate_on(program, load_data(data))
+    with replacing_folder(out, marker=MODULE_FILE) as work:
+        program.save(work)
+    print_layers(layer_table(program))
+    say(f"wrote {out} ({'calibrated' if data else 'not calibrated'})")

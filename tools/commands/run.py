@@ -1,0 +1,37 @@
+"""`mohaq run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def run(
+    folder: Annotated[Path, typer.Argument(help="A compiled folder.")],
+    data: Annotated[str, typer.Option("--data", "-d", help="Data to run, e.g. speech:test.")],
+    limit: Annotated[int, typer.Option("--limit", "-n", help="Sequences to run.", min=1)] = 5,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check/--no-check", help="Compare with the integer reference bit for bit; exit 1."
+        ),
+    ] = True,
+) -> None:
+    """Simulate a compiled folder on data; compare results and counters.
+
+    The simulator works from the emitted files alone. With --check its results must equal the
+    integer reference exactly, and its counters the estimate.
+
+    Example:  mohaq run speech-8bit --data speech:test --limit 10
+    """
+    from mohaq.compiler.driver import CompiledFolder
+    from mohaq.tools.simulate import print_runs, simulate
+    from mohaq.tools.sources import load_data
+
+    opened = CompiledFolder(folder)
+    runs = simulate(opened, load_data(data).inputs[:limit], check=check)
+    print_runs(runs)
+    if check:
+        runs.require_equal()

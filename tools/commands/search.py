@@ -1,0 +1,95 @@
+"""`mohaq search`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def search(
+    model: Annotated[
+        str, typer.Argument(help="Built-in model (speech, vowels), program folder, .mlir or .pt2.")
+    ],
+    target: Annotated[str, typer.Option("--target", "-t", help="Target name or target .toml.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Run folder; an interrupted run resumes.")
+    ],
+    data: Annotated[
+        str | None,
+        typer.Option("--data", "-d", help="Validation data: path or e.g. speech:validation."),
+    ] = None,
+    calibration: Annotated[
+        str | None, typer.Option("--calibration", help="Calibration data, when not calibrated yet.")
+    ] = None,
+    metric: Annotated[
+        str,
+        typer.Option("--metric", "-m", help="fer, per, wer, accuracy, mse, or an installed one."),
+    ] = "fer",
+    objectives: Annotated[
+        str, typer.Option("--objectives", help="What to minimise, separated by commas.")
+    ] = "error,latency,energy,size",
+    generations: Annotated[
+        int, typer.Option("--generations", "-g", help="NSGA-II generations.")
+    ] = 20,
+    population: Annotated[int, typer.Option("--population", help="Survivors a generation.")] = 40,
+    offspring: Annotated[
+        int, typer.Option("--offspring", help="New candidates a generation.")
+    ] = 10,
+    seed: Annotated[int, typer.Option("--seed", "-s", help="Of all random choices.")] = 1,
+    workers: Annotated[int, typer.Option("--workers", "-j", help="Processes; 0: in this one.")] = 0,
+    limit: Annotated[
+        int,
+        typer.Option("--limit", "-n", help="Utterances to evaluate on (0: all), spread evenly."),
+    ] = 0,
+    max_error: Annotated[
+        float | None, typer.Option("--max-error", help="Largest error, e.g. 0.25.")
+    ] = None,
+    max_size: Annotated[
+        float | None, typer.Option("--max-size", help="Largest model in bytes.")
+    ] = None,
+) -> None:
+    """Search the bits of weights and activations of every layer.
+
+    Trades error against latency, energy and size on the target. Everything is recorded: the same
+    command continues an interrupted run and ends with the same front.
+
+    Example:  mohaq search speech -t bitfusion-e -o run --generations 20 --workers 2
+    """
+    from mohaq.compiler.diagnostics import MohaqError
+    from mohaq.compiler.search.search import search as run_search
+    from mohaq.compiler.search.settings import Constraints
+    from mohaq.tools.console import progress_line, say
+    from mohaq.tools.front import print_front
+    from mohaq.tools.sources import VALIDATION, calibrated_model, load_data
+    from mohaq.tools.watch import resumable, watch_search
+
+    source = data or VALIDATION.get(model)
+    if source is None:
+        raise MohaqError("a search needs --data to measure the error on")
+    with progress_line() as tell:
+        program = calibrated_model(model, calibration, tell)
+        chosen = load_data(source)
+    if limit:
+        chosen = chosen.subset(min(limit, len(chosen)))
+    with resumable(out), watch_search() as observer:
+        found = run_search(
+            program,
+            target=target,
+            data=chosen,
+            out=out,
+            metric=metric,
+            objectives=tuple(o.strip() for o in objectives.split(",") if o.strip()),
+            generations=generations,
+            population=population,
+            offspring=offspring,
+            seed=seed,
+            workers=workers,
+            constraints=Constraints(max_error, max_size),
+            observer=observer,
+            name=model,
+        )
+    print_front(found)
+    say(f"wrote {out}/front.json and {len(found.front)} assignments")
+    say(f"next: mohaq report {out}")

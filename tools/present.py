@@ -1,0 +1,70 @@
+"""Tables that several commands print: layers with bits, sizes, operations and costs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from mohaq.backends.base import Estimate
+from mohaq.compiler.analysis.layers import LayerTable
+from mohaq.compiler.assignment import Slot
+from mohaq.compiler.program import Program
+from mohaq.tools.console import kib, say, si, table
+
+
+def print_layers(layers: LayerTable, widths: Mapping[Slot, int] | None = None) -> None:
+    """Layers of an `nn` program; with widths also their bits and bytes."""
+    columns = ["layer", "kind", "shape", "MACs/frame", "weights"]
+    if widths:
+        columns += ["bits (weight x input)", "weight bytes"]
+    rows = []
+    macs = size = 0
+    for layer in layers:
+        row: list[object] = [
+            layer.name,
+            f"{layer.directions}x {layer.kind}" if layer.directions > 1 else layer.kind,
+            f"{layer.outputs} x {layer.inputs}",
+            f"{layer.weights:,}",
+            f"{layer.weights + layer.vector_words:,}",
+        ]
+        macs += layer.weights
+        if widths:
+            weight, given = (widths.get(Slot(layer.name, s)) for s in ("weight", "input"))
+            held = (layer.weights * (weight or 0) + 16 * layer.vector_words + 7) // 8
+            size += held
+            row += [f"{weight} x {given}", f"{held:,}"]
+        rows.append(row)
+    total: list[object] = ["all", "", "", f"{macs:,}", ""]
+    rows.append(total + (["", f"{size:,}"] if widths else []))
+    table("Layers", columns, rows, text=3)
+
+
+def print_estimate(estimate: Estimate, title: str = "Estimate") -> None:
+    """Costs by layer and in all."""
+    rows = [
+        (name, f"{c.cycles:,}", si(c.seconds, "s"), si(c.joules, "J"))
+        for name, c in estimate.layers.items()
+    ]
+    total = estimate.total
+    rows.append(("all", f"{total.cycles:,}", si(total.seconds, "s"), si(total.joules, "J")))
+    load = estimate.workload
+    batch = f", batch {load.batch}" if load.batch > 1 else ""
+    table(
+        f"{title} for {load.frames} frames{batch}", ("layer", "cycles", "latency", "energy"), rows
+    )
+    say(f"on the target: {kib(estimate.size_bytes)} of weights, vectors and tables")
+
+
+def print_stages(stages: Mapping[str, Program]) -> None:
+    """How often each operation occurs at each stage."""
+    counts = {
+        name: Counter(
+            op.name
+            for op in program.module.walk()
+            if not op.name.startswith(("builtin.", "func.", "param."))
+        )
+        for name, program in stages.items()
+    }
+    names = sorted({op for one in counts.values() for op in one})
+    rows = [(op, *(counts[s][op] or "" for s in counts)) for op in names]
+    table("Operations by stage", ("operation", *counts), rows)

@@ -1,0 +1,154 @@
+"""Where models and data come from on the command line: built-in names, files, Python objects."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from mohaq.compiler.data import Dataset, load_dataset
+from mohaq.compiler.diagnostics import MohaqError, did_you_mean
+from mohaq.compiler.frontends import load
+from mohaq.compiler.program import Program
+
+MODELS = ("speech", "vowels")
+SPLITS = {"speech": ("calibration", "validation", "test"), "vowels": ("train", "test")}
+CALIBRATION = {"speech": "speech:calibration", "vowels": "vowels:train"}
+"""Data that a built-in model is calibrated on when the user names none."""
+
+VALIDATION = {"speech": "speech:validation", "vowels": "vowels:train"}
+"""Data that a built-in model is searched on when the user names none."""
+
+CALIBRATION_LIMIT = 80
+WIDTHS = (2, 4, 8, 16)
+
+Tell = Callable[[str], None]
+
+
+def load_model(name: str) -> Program:
+    """A program from a built-in name, a path, or `package:function`.
+
+    The function is called without arguments and returns (module, example inputs).
+
+    Raises:
+        MohaqError: nothing of that name; a model that cannot be imported.
+    """
+    if name in MODELS:
+        return _built_in(name)
+    path = Path(name)
+    if path.exists() or path.suffix or "/" in name:
+        return load(path)
+    if ":" in name:
+        module, inputs = _call(name)
+        return load(module, inputs)
+    raise MohaqError(
+        f"no model '{name}'",
+        hint=f"{did_you_mean(name, MODELS)}; or the path of a .pt2, .mlir or program folder, "
+        "or package:function",
+    )
+
+
+def _built_in(name: str) -> Program:
+    import torch
+
+    if name == "speech":
+        from mohaq.tools.speech.default_task import load_default_model
+
+        return load(load_default_model(), (torch.zeros(8, 2, 23),))
+    from mohaq.tools.tiny.japanese_vowels import load_vowels_model
+
+    return load(load_vowels_model(), (torch.zeros(8, 2, 12),))
+
+
+def _call(name: str) -> tuple[Any, Any]:
+    place, _, attribute = name.partition(":")
+    # The user's own code beside them, as `python -m` would find it.
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        function = getattr(importlib.import_module(place), attribute)
+    except (ImportError, AttributeError) as error:
+        raise MohaqError(f"cannot import '{name}'", why=str(error)) from None
+    try:
+        module, inputs = function()
+    except (TypeError, ValueError) as error:
+        raise MohaqError(
+            f"'{name}' must return (module, example inputs)", why=str(error)
+        ) from error
+    return module, inputs
+
+
+def load_data(name: str) -> Dataset:
+    """A data set from a built-in name (`speech:test`) or a path.
+
+    Raises:
+        MohaqError: nothing of that name; malformed data.
+    """
+    task, _, split = name.partition(":")
+    if task in SPLITS and not Path(name).exists():
+        if split not in SPLITS[task]:
+            known = [f"{task}:{s}" for s in SPLITS[task]]
+            raise MohaqError(f"no data '{name}'", hint=did_you_mean(name, known))
+        if task == "speech":
+            from mohaq.tools.speech.default_task import load_default_split
+
+            return load_default_split(split)
+        from mohaq.tools.tiny.japanese_vowels import load_vowels
+
+        return load_vowels(split)
+    if not Path(name).exists():
+        known = [f"{t}:{s}" for t, splits in SPLITS.items() for s in splits]
+        raise MohaqError(
+            f"no data '{name}'",
+            hint=f"a folder or file of .npz or .safetensors, or one of {', '.join(known)}",
+        )
+    return load_dataset(name)
+
+
+def is_calibrated(program: Program, widths: Sequence[int] = ()) -> bool:
+    """Whether every searched slot has clips (for these widths)."""
+    return all(
+        set(widths) <= set(clips := op.clips(slot)) and bool(clips)
+        for op in program.layers()
+        for slot in op.SEARCHED_SLOTS
+    )
+
+
+def calibrate_on(
+    program: Program,
+    data: Dataset,
+    widths: Sequence[int] = WIDTHS,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Calibrate in place on at most 80 sequences spread over a data set."""
+    from mohaq.passes.calibrate import CalibrationSettings, calibrate
+
+    chosen = data.subset(min(len(data), CALIBRATION_LIMIT))
+    settings = CalibrationSettings(tuple(sorted({*WIDTHS, *widths})))
+    calibrate(program, chosen.inputs, settings, progress=progress)
+
+
+def calibrated_model(
+    name: str, data: str | None, tell: Tell, *, widths: Sequence[int] = ()
+) -> Program:
+    """A model ready for quantization: calibrated already, or on the data given.
+
+    Raises:
+        MohaqError: an uncalibrated model of the user's without data.
+    """
+    tell("load the model")
+    program = load_model(name)
+    if data is None and is_calibrated(program, widths):
+        return program
+    source = data or CALIBRATION.get(name)
+    if source is None:
+        raise MohaqError(
+            "the model is not calibrated",
+            where=name,
+            hint="give --data (calibration sequences), or import it with --data first",
+        )
+    tell("calibrate")
+    calibrate_on(program, load_data(source), widths)
+    return program
