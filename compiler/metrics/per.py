@@ -20,7 +20,7 @@ class PhoneErrorRate:
         silence: class that is dropped on both sides, or None.
     """
 
-    penalty: float = 4.0
+    penalty: float = 3.0
     silence: int | None = 0
     name: str = "per"
     label_kinds: frozenset[str] = frozenset({"frame", "sequence"})

@@ -24,7 +24,7 @@ from mohaq.tools.speech.progress import corpus_progress, train_progress
 from mohaq.tools.speech.recipe import FBANK
 from mohaq.tools.speech.train import TrainOptions, fit, train
 
-OPTIONS = TrainOptions(epochs=4, batch=4, rate=0.02, warmup=1, dropout=0.2)
+OPTIONS = TrainOptions(epochs=4, batch=4, rate=0.02, warmup=1, dropout=0.2, plain_epochs=2)
 SIZE = SpeechOptions(5, 6, 4, 3)
 
 
@@ -68,7 +68,7 @@ def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path: Path) -> None:
 
 
 def test_loss_falls_and_the_best_epoch_is_kept(tmp_path: Path) -> None:
-    network, state = run(tmp_path, replace(OPTIONS, epochs=12))
+    network, state = run(tmp_path, replace(OPTIONS, epochs=12, plain_epochs=12))
     assert state.curve[-1]["loss"] < 0.9 * state.curve[0]["loss"]
     assert state.curve[state.best - 1]["validation"] == min(e["validation"] for e in state.curve)
     kept = model(9)
