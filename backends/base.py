@@ -35,7 +35,7 @@ IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 
 
-class IllegalAssignment(MohaqError):
+class IllegalAssignment(MohaqError):  # noqa: N818  the assignment is at fault, no error of ours
     """The widths cannot run on the target for a reason that depends on the data.
 
     The search records it as a constraint violation; `compile` reports it.

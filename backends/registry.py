@@ -36,7 +36,7 @@ def get_backend(name: str) -> Backend:
     where = f"backend '{name}' ({entries[name].value})"
     try:
         found = entries[name].load()
-    except Exception as error:  # noqa: BLE001  a plug-in may fail in any way
+    except Exception as error:
         why = f"{type(error).__name__}: {error}"
         raise MohaqError("cannot be imported", where=where, why=why) from error
     if not isinstance(found, Backend):

@@ -1,5 +1,7 @@
-"""`qnn`: integer programs. Their meaning is `compiler/interpreters/integer.py` and
-docs/semantics.md; every operation here computes exactly in integers.
+"""`qnn`: integer programs.
+
+Their meaning is `compiler/interpreters/integer.py` and docs/semantics.md; every operation here
+computes exactly in integers.
 
 No value may need more than 63 bits and a sign; result widths make overflow impossible
 (the verifier checks it), except where an op says `saturate`.

@@ -111,8 +111,9 @@ class TableOp(IRDLOperation):
 
 @irdl_op_definition
 class LookupOp(IRDLOperation):
-    """Interpolated table: i = (x + 32768) >> 8, r = (x + 32768) & 255,
-    y = t[i] + (((t[i+1] - t[i]) * r + 128) >> 8). Operand and result are si16.
+    """Interpolated table; operand and result are si16.
+
+    i = (x + 32768) >> 8, r = (x + 32768) & 255, y = t[i] + (((t[i+1] - t[i]) * r + 128) >> 8).
     """
 
     name = "qnn.lookup"
