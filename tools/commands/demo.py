@@ -15,14 +15,14 @@ def demo(
     target: Annotated[str, typer.Option("--target", "-t", help="Target name or .toml.")] = (
         "bitfusion-e"
     ),
-    generations: Annotated[int, typer.Option("--generations", "-g", min=1)] = 20,
+    generations: Annotated[int, typer.Option("--generations", "-g", min=1)] = 30,
     seed: Annotated[int, typer.Option("--seed", "-s", help="Of the search.")] = 1,
     utterances: Annotated[
         int, typer.Option("--utterances", help="Validation utterances of the search.", min=1)
-    ] = 60,
+    ] = 80,
     simulate: Annotated[
         int, typer.Option("--simulate", help="Test utterances to simulate.", min=1)
-    ] = 4,
+    ] = 8,
     workers: Annotated[int, typer.Option("--workers", "-j", help="Processes.")] = 2,
 ) -> None:
     """The whole way on a speech recogniser: import, calibrate, search, compile, simulate, report.
