@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -96,14 +96,15 @@ def load_report(
     units = {row["name"].a(str): row["unit"].a(str) for row in top["objectives"].list()}
     if not units:
         raise top["objectives"].error("is empty")
-    front = tuple(_front_point(row, units, Path(run)) for row in top["front"].list())
+    layers = _layers(top["genes"])
+    front = tuple(_front_point(row, units, layers, Path(run)) for row in top["front"].list())
     if not front:
         raise MohaqError(
             "the search found no feasible point, there is nothing to show",
             where=str(file),
             hint="loosen the constraints or search longer",
         )
-    references = tuple(_reference(row, units) for row in top["reference"].list())
+    references = tuple(_reference(row, units, layers) for row in top["reference"].list())
     _unique(file, [p.name for p in (*front, *references)])
     if chosen is not None and chosen not in {p.name for p in front}:
         hint = did_you_mean(chosen, [p.name for p in front])
@@ -119,7 +120,7 @@ def load_report(
         facts=_facts(top, metric, len(front)),
         objectives=_objectives(units, metric, front),
         front=tuple(_with(p, more) for p in front),
-        evaluated=_evaluated(top["evaluated"], units, front),
+        evaluated=_evaluated(top["evaluated"], units, layers, front),
         references=tuple(_with(p, more) for p in (*references, *added)),
         hypervolume=tuple(
             (g["generation"].a(int), g["hypervolume"].number()) for g in top["generations"].list()
@@ -140,26 +141,26 @@ def _objectives(
     )
 
 
-def _front_point(row: _Node, units: Mapping[str, str], run: Path) -> Point:
+def _front_point(row: _Node, units: Mapping[str, str], layers: Sequence[str], run: Path) -> Point:
     held = row["objectives"]
     return Point(
         row["id"].a(str),
         {name: held[name].number() for name in units},
-        _bits(row["widths"]),
+        _bits(row["widths"], layers),
         assignment=(run / row["assignment"].a(str)).as_posix(),
         interval=_interval(row),
     )
 
 
-def _reference(row: _Node, units: Mapping[str, str]) -> Point:
+def _reference(row: _Node, units: Mapping[str, str], layers: Sequence[str]) -> Point:
     held = row["objectives"]
     values = {name: held[name].number() for name in units if held.has(name)}
-    bits = _bits(row["widths"]) if row.has("widths") else {}
+    bits = _bits(row["widths"], layers) if row.has("widths") else {}
     return Point(row["name"].a(str), values, bits, interval=_interval(row))
 
 
 def _evaluated(
-    rows: _Node, units: Mapping[str, str], front: tuple[Point, ...]
+    rows: _Node, units: Mapping[str, str], layers: Sequence[str], front: tuple[Point, ...]
 ) -> tuple[Point, ...]:
     """Feasible candidates behind the front."""
     known = [p.bits for p in front]
@@ -169,13 +170,13 @@ def _evaluated(
         if row["feasible"].value is not True or not all(held.has(name) for name in units):
             continue
         values = {name: held[name].number() for name in units}
-        bits = _bits(row["widths"])
+        bits = _bits(row["widths"], layers)
         if bits not in known:
             found.append(Point(f"candidate {number}", values, bits))
     return tuple(found)
 
 
-def _bits(row: _Node) -> dict[str, dict[str, int]]:
+def _bits(row: _Node, layers: Sequence[str]) -> dict[str, dict[str, int]]:
     """{"l0.weight": 4} as {"l0": {"weight": 4}}; names of layers may hold dots."""
     found: dict[str, dict[str, int]] = {}
     for key, node in row.items():
@@ -186,7 +187,21 @@ def _bits(row: _Node) -> dict[str, dict[str, int]]:
         if width < 1:
             raise node.error("must be at least 1 bit")
         found.setdefault(layer, {})[slot] = width
-    return found
+    rank = {layer: number for number, layer in enumerate(layers)}
+    order = sorted(found, key=lambda layer: rank.get(layer, len(rank)))
+    return {layer: _slots_first(found[layer]) for layer in order}
+
+
+def _slots_first(row: dict[str, int]) -> dict[str, int]:
+    """Weight and input before other slots."""
+    first = [slot for slot in ("weight", "input") if slot in row]
+    return {slot: row[slot] for slot in (*first, *(s for s in row if s not in first))}
+
+
+def _layers(genes: _Node) -> list[str]:
+    """Layers in the program's order, which that of the genes is."""
+    slots = (slot.a(str) for gene in genes.list() for slot in gene["slots"].list())
+    return list(dict.fromkeys(slot.rpartition(".")[0] for slot in slots))
 
 
 def _interval(row: _Node) -> tuple[float, float] | None:

@@ -13,24 +13,33 @@ const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;"
 const number = (value) => {
   if (value === null || value === undefined) return "–";
   if (value !== 0 && (Math.abs(value) < 0.001 || Math.abs(value) >= 1e6)) return value.toExponential(3);
-  return String(Number(value.toPrecision(4)));
+  if (value === 0) return "0";
+  return Math.abs(value) < 1000 ? value.toPrecision(4) : String(Number(value.toPrecision(6)));
 };
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-const axisTitle = (o) => `${plain(o.label)} [${plain(o.unit)}]`;
+const heading = (o) => (o.unit ? `${o.label} [${o.unit}]` : o.label);
+const axisTitle = (o) => plain(heading(o));
 
 const pairs = [];
 data.objectives.forEach((_, i) => data.objectives.forEach((_, j) => { if (i < j) pairs.push([j, i]); }));
+const ALL = -1;  // the view of every pair
 let pair = 0;
 let picked = data.front.find((p) => p.name === data.chosen) || data.front[0];
 
+const valueText = (point, i) => {
+  const o = data.objectives[i];
+  const interval = o.name === "error" && point.interval ? ` (${point.interval.map(number).join(" to ")})` : "";
+  return `${number(point.values[i])} ${o.unit}${interval}`.trim();
+};
 const summary = (point) => {
   const bits = data.slots.map(([layer, slot], i) => [layer, slot, point.bits[i]]);
   const rows = layerRows(bits).map(([layer, cells]) =>
-    `${plain(layer)}: ${cells.map(([slot, b]) => `${plain(slot)} ${b}`).join(", ")}`);
+    `${plain(short(layer))}: ${cells.map(([slot, b]) => `${plain(short(slot))} ${b}`).join(", ")}`);
   const shown = rows.length > 14 ? [...rows.slice(0, 13), `and ${rows.length - 13} more`] : rows;
-  const values = data.objectives.map((o, i) => `${plain(o.label)}: ${number(point.values[i])} ${plain(o.unit)}`);
+  const values = data.objectives.map((o, i) => `${plain(o.label)}: ${plain(valueText(point, i))}`);
   return [`<b>${plain(point.name)}</b>`, ...values, ...shown].join("<br>");
 };
+const short = (name) => (name.length > 32 ? `${name.slice(0, 30)}…` : name);
 const layerRows = (bits) => {
   const rows = new Map();
   for (const [layer, slot, b] of bits) {
@@ -53,60 +62,110 @@ const layout = (extra) => ({
 const axis = (title, extra) => ({
   title: { text: title }, gridcolor: color("--line"), zerolinecolor: color("--line"), automargin: true, ...extra,
 });
-const config = { displaylogo: false, displayModeBar: "hover", responsive: true, modeBarButtonsToRemove: ["lasso2d", "select2d"] };
+const config = { displaylogo: false, displayModeBar: "hover", responsive: true, modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]] };
 
-function drawPareto() {
-  const [x, y] = pairs[pair];
+// The traces and marks of one pair of objectives on the axes with that suffix ("", "2", ...).
+function pairPlot([x, y], suffix, small) {
   const trace = (points, name, marker, extra) => ({
-    type: "scatter", mode: "markers", name, marker,
+    type: "scatter", mode: "markers", name, legendgroup: name, showlegend: suffix === "", marker,
+    xaxis: `x${suffix}`, yaxis: `y${suffix}`, cliponaxis: false,
     x: points.map((p) => p.values[x]), y: points.map((p) => p.values[y]),
     text: points.map(summary), hovertemplate: "%{text}<extra></extra>", customdata: points.map((p) => p.name), ...extra,
   });
   const known = (p) => p.values[x] !== null && p.values[y] !== null;
-  const references = data.references.filter(known);
-  const floats = data.references.filter((p) => !known(p) && p.values[y] !== null);
+  const references = data.references.filter(known).sort((a, b) => a.values[x] - b.values[x]);
   const traces = [
-    trace(data.evaluated, "evaluated", { color: color("--other"), size: 6, opacity: 0.45 }),
-    trace(data.front, "front", { color: color("--accent"), size: 10, line: { color: color("--card"), width: 1 } }),
-    trace(references, "same width everywhere", { color: color("--reference"), size: 12, symbol: "diamond" },
-      { mode: "markers+text", text: references.map((p) => plain(p.name)), textposition: "top center",
-        textfont: { color: color("--reference"), size: 12 }, hovertext: references.map(summary), hovertemplate: "%{hovertext}<extra></extra>" }),
-    trace(known(picked) ? [picked] : [], "picked", { color: "rgba(0,0,0,0)", size: 20, line: { color: color("--good"), width: 3 } }, { hoverinfo: "skip", hovertemplate: null }),
+    trace(data.evaluated, "evaluated", { color: color("--other"), size: small ? 4 : 6, opacity: 0.45 }),
+    trace(data.front, "front", { color: color("--accent"), size: small ? 7 : 10, line: { color: color("--card"), width: 1 } }),
+    trace(references, "same width everywhere", { color: color("--reference"), size: small ? 8 : 12, symbol: "diamond" }, {
+      mode: small ? "markers" : "markers+text", text: references.map((p) => plain(short(p.name))),
+      textposition: references.map((_, i) => (i % 2 ? "bottom center" : "top center")),
+      textfont: { color: color("--reference"), size: 12 }, hovertext: references.map(summary), hovertemplate: "%{hovertext}<extra></extra>" }),
+    trace(known(picked) ? [picked] : [], "picked", { color: "rgba(0,0,0,0)", size: small ? 15 : 20, line: { color: color("--good"), width: 3 } },
+      { hoverinfo: "skip", hovertemplate: null }),
   ];
-  const shapes = floats.map((p) => ({ type: "line", xref: "paper", x0: 0, x1: 1, y0: p.values[y], y1: p.values[y],
-    line: { color: color("--reference"), width: 1.5, dash: "dot" } }));
-  const annotations = floats.map((p) => ({ xref: "paper", x: 1, xanchor: "right", y: p.values[y], yanchor: "bottom",
-    text: plain(p.name), showarrow: false, font: { color: color("--reference"), size: 12 } }));
+  const shapes = [], annotations = [];
+  for (const p of data.references.filter((r) => !known(r))) {
+    const text = { text: plain(short(p.name)), showarrow: false, font: { color: color("--reference"), size: 12 } };
+    const line = { type: "line", layer: "below", line: { color: color("--reference"), width: 1.5, dash: "dot" } };
+    if (p.values[y] !== null) {
+      shapes.push({ ...line, xref: `x${suffix} domain`, yref: `y${suffix}`, x0: 0, x1: 1, y0: p.values[y], y1: p.values[y] });
+      annotations.push({ ...text, xref: `x${suffix} domain`, yref: `y${suffix}`, x: 1, xanchor: "right", y: p.values[y], yanchor: "bottom" });
+    } else if (p.values[x] !== null) {
+      shapes.push({ ...line, xref: `x${suffix}`, yref: `y${suffix} domain`, y0: 0, y1: 1, x0: p.values[x], x1: p.values[x] });
+      annotations.push({ ...text, xref: `x${suffix}`, yref: `y${suffix} domain`, y: 1, yanchor: "top", x: p.values[x], xanchor: "left" });
+    }
+  }
+  return { traces, shapes, annotations };
+}
+
+function drawPareto() {
+  if (!pairs.length) return drawOnlyObjective();
+  const shown = pair === ALL ? pairs : [pairs[pair]];
+  const columns = shown.length === 1 ? 1 : Math.min(by("pareto").clientWidth < 620 ? 1 : 2, shown.length);
+  const rows = Math.ceil(shown.length / columns);
+  by("pareto").style.height = rows === 1 ? "" : `${rows * 300}px`;
+  const axes = {}, traces = [], shapes = [], annotations = [];
+  shown.forEach(([x, y], i) => {
+    const suffix = i ? String(i + 1) : "";
+    const made = pairPlot([x, y], suffix, shown.length > 1);
+    traces.push(...made.traces);
+    shapes.push(...made.shapes);
+    annotations.push(...made.annotations);
+    axes[`xaxis${suffix}`] = axis(axisTitle(data.objectives[x]), { anchor: `y${suffix}` });
+    axes[`yaxis${suffix}`] = axis(axisTitle(data.objectives[y]), { anchor: `x${suffix}` });
+  });
+  const grid = { rows, columns, pattern: "independent", xgap: 0.22, ygap: 0.28 };
+  const legend = { orientation: "h", yref: "container", y: 1, yanchor: "top", x: 0 };
   Plotly.react("pareto", traces, layout({
-    xaxis: axis(axisTitle(data.objectives[x])), yaxis: axis(axisTitle(data.objectives[y])),
-    shapes, annotations, hovermode: "closest",
+    ...axes, ...(shown.length > 1 ? { grid } : {}), shapes, annotations, legend, margin: { l: 64, r: 16, t: 48, b: 52 },
+    hovermode: "closest", uirevision: String(pair), height: by("pareto").clientHeight,
   }), config);
+}
+
+// A search with one objective has no pair: its values by point.
+function drawOnlyObjective() {
+  const points = [...data.front, ...data.references.filter((p) => p.values[0] !== null)];
+  Plotly.react("pareto", [{
+    type: "bar", x: points.map((p) => plain(short(p.name))), y: points.map((p) => p.values[0]), customdata: points.map((p) => p.name),
+    marker: { color: points.map((p) => color(p === picked ? "--good" : data.front.includes(p) ? "--accent" : "--reference")) },
+    text: points.map(summary), textposition: "none", hovertemplate: "%{text}<extra></extra>",
+  }], layout({ xaxis: axis("", { type: "category" }), yaxis: axis(axisTitle(data.objectives[0])) }), config);
 }
 
 function drawBits() {
   const order = [...data.front].sort((a, b) => a.values[0] - b.values[0]);
-  const rows = data.slots.map(([layer, slot]) => plain(`${layer} ${slot}`));
+  // Long names are cut, so the row number is the coordinate and the name only its label.
+  const rows = data.slots.map((_, i) => i);
+  const names = data.slots.map(([layer, slot]) => plain(`${short(layer)} ${short(slot)}`));
   const z = data.slots.map((_, i) => order.map((p) => (p.bits[i] ? Math.log2(p.bits[i]) : null)));
   const text = data.slots.map((_, i) => order.map((p) => p.bits[i]));
+  const at = order.indexOf(picked);
   by("bits").style.height = `${Math.max(220, 90 + 22 * rows.length)}px`;
   Plotly.react("bits", [{
     type: "heatmap", z, y: rows, x: order.map((p) => plain(p.name)), text,
-    texttemplate: order.length <= 45 ? "%{text}" : undefined, xgap: 1, ygap: 1, zmin: 1, zmax: 4,
-    colorscale: [[0, color("--accent-soft")], [1, color("--accent")]], showscale: false,
-    hovertemplate: "%{x}<br>%{y}: %{text} bits<extra></extra>",
+    customdata: data.slots.map((_, i) => order.map((p) => [names[i], p.name])),
+    texttemplate: order.length <= 45 && by("bits").clientWidth / order.length > 16 ? "%{text}" : undefined, xgap: 1, ygap: 1, zmin: 1, zmax: 4,
+    colorscale: ["--w2", "--w4", "--w8", "--w16"].map((name, i) => [i / 3, color(name)]), showscale: false,
+    hovertemplate: "%{x}<br>%{customdata[0]}: %{text} bits<extra></extra>",
   }], layout({
     xaxis: axis(`front points, ${plain(data.objectives[0].label)} rising to the right`, { type: "category", showgrid: false }),
-    yaxis: axis("", { autorange: "reversed", showgrid: false }), margin: { l: 90, r: 16, t: 8, b: 60 },
+    yaxis: axis("", { autorange: "reversed", showgrid: false, zeroline: false, tickvals: rows, ticktext: names }),
+    margin: { l: 90, r: 16, t: 30, b: 60 },
+    shapes: at < 0 ? [] : [{ type: "rect", yref: "paper", y0: 0, y1: 1, x0: at - 0.5, x1: at + 0.5, line: { color: color("--good"), width: 2 } }],
   }), config);
 }
 
 function drawProgress() {
   if (!data.hypervolume.length) { by("progress").replaceChildren(make("p", "No progress was recorded.", "hint")); return; }
+  const flat = data.hypervolume.every((h) => h[1] === data.hypervolume[0][1]);
   Plotly.react("progress", [{
     type: "scatter", mode: "lines+markers", x: data.hypervolume.map((h) => h[0]), y: data.hypervolume.map((h) => h[1]),
     line: { color: color("--accent"), width: 2, shape: "hv" }, marker: { size: 5 },
     hovertemplate: "generation %{x}<br>hypervolume %{y:.5f}<extra></extra>",
-  }], layout({ xaxis: axis("generation"), yaxis: axis("hypervolume (higher is better)") }), config);
+  }], layout({
+    xaxis: axis("generation"), yaxis: axis("hypervolume (higher is better)", flat ? { rangemode: "tozero" } : {}),
+  }), config);
 }
 
 function table(head, rows) {
@@ -125,34 +184,52 @@ function table(head, rows) {
   return node;
 }
 
+// For a POSIX shell: names come from models here too.
+const quoted = (word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replace(/'/g, `'\\''`)}'`);
+
 function drawDetail() {
   const aside = by("detail");
   const title = make("h3", picked.name);
   if (picked.name === data.chosen) title.append(make("span", "chosen", "tag"));
-  const values = data.objectives.map((o, i) => [o.label, `${number(picked.values[i])} ${o.unit}`]);
+  const values = data.objectives.map((o, i) => [o.label, valueText(picked, i)]);
   for (const key of data.extra) if (key in picked.extra) values.push([key, number(picked.extra[key])]);
   const slots = [...new Set(data.slots.map((s) => s[1]))];
   const rows = layerRows(data.slots.map(([l, s], i) => [l, s, picked.bits[i]]))
     .map(([layer, cells]) => [layer, ...slots.map((s) => { const c = cells.find((e) => e[0] === s); return c ? c[1] : "–"; })]);
   aside.replaceChildren(title, table(["objective", "value"], values));
-  if (rows.length) aside.append(table(["layer", ...slots.map((s) => `${s} bits`)], rows));
+  if (rows.length) {
+    const made = table(["layer", ...slots.map((s) => `${s} bits`)], rows);
+    made.className = "bits";
+    made.querySelectorAll("td:not(:first-child)").forEach((cell) => {
+      const bits = Number(cell.textContent);
+      if (bits) cell.className = `w${[2, 4, 8].find((w) => bits <= w) ?? 16}`;
+    });
+    aside.append(made);
+  }
   if (picked.assignment) {
-    const command = `mohaq compile ${data.model} --target ${data.target} --assignment ${picked.assignment} -o compiled-${picked.name}`;
+    const command = [["mohaq", "compile", data.model], ["--target", data.target], ["--assignment", picked.assignment],
+      ["-o", `compiled-${picked.name}`]].map((words) => words.map(quoted).join(" ")).join(" \\\n  ");
     const copy = make("button", "Copy", "copy");
     copy.addEventListener("click", () => {
       const area = make("textarea", command);
       document.body.append(area); area.select(); document.execCommand("copy"); area.remove();
       copy.textContent = "Copied";
     });
-    aside.append(make("div", "Compile it (from the run folder):"), make("pre", command), copy);
+    aside.append(make("div", "Compile it:"), make("pre", command), copy);
   }
 }
 
 let order = { column: 0, sign: 1 };
 function drawTable() {
-  const columns = [["point", (p) => p.name],
-    ...data.objectives.map((o, i) => [`${o.label} [${o.unit}]`, (p) => p.values[i]]),
-    ...data.extra.map((key) => [key, (p) => p.extra[key]])];
+  const intervals = [...data.front, ...data.references].some((p) => p.interval);
+  const columns = [["point", (p) => p.name, (p) => p.name]];
+  data.objectives.forEach((o, i) => {
+    columns.push([heading(o), (p) => p.values[i], (p) => number(p.values[i])]);
+    if (o.name === "error" && intervals) {
+      columns.push(["95 % interval", (p) => p.interval?.[0], (p) => (p.interval ? p.interval.map(number).join(" to ") : "–")]);
+    }
+  });
+  data.extra.forEach((key) => columns.push([key, (p) => p.extra[key], (p) => number(p.extra[key])]));
   const read = columns[order.column][1];
   const compare = (a, b) => {
     const u = read(a), v = read(b);
@@ -162,36 +239,64 @@ function drawTable() {
     return order.sign * (typeof u === "string" ? u.localeCompare(v, "en", { numeric: true }) : u - v);
   };
   const points = [...data.references, ...[...data.front].sort(compare)];
-  const rows = points.map((p) => columns.map(([, get], i) => (i ? number(get(p)) : get(p))));
-  const made = table(columns.map(([label], i) => label + (i === order.column ? (order.sign > 0 ? " ▲" : " ▼") : "")), rows);
+  const made = table(columns.map(() => ""), points.map((p) => columns.map(([, , show]) => show(p))));
   made.id = "front";
-  made.querySelectorAll("th").forEach((cell, i) => cell.addEventListener("click", () => {
-    order = { column: i, sign: i === order.column ? -order.sign : 1 };
-    drawTable();
-  }));
+  made.querySelectorAll("th").forEach((cell, i) => {
+    const button = make("button", columns[i][0]);
+    const sorted = i === order.column;
+    cell.setAttribute("aria-sort", sorted ? (order.sign > 0 ? "ascending" : "descending") : "none");
+    button.addEventListener("click", () => {
+      order = { column: i, sign: sorted ? -order.sign : 1 };
+      drawTable();
+      by("front").querySelectorAll("th button")[i].focus();
+    });
+    cell.append(button);
+  });
+  lines = new Map();
   made.querySelectorAll("tbody tr").forEach((line, i) => {
     const point = points[i];
+    lines.set(point, line);
     line.tabIndex = 0;
     line.dataset.point = point.name;
     if (data.references.includes(point)) line.classList.add("reference");
-    if (point === picked) line.classList.add("picked");
+    if (point.name === data.chosen) line.firstChild.append(make("span", "chosen", "tag"));
     line.addEventListener("click", () => pick(point));
-    line.addEventListener("keydown", (e) => { if (e.key === "Enter") pick(point); });
+    line.addEventListener("keydown", (e) => {
+      if (e.key === "Enter" || e.key === " ") { e.preventDefault(); pick(point); }
+      if (e.key === "ArrowDown" || e.key === "ArrowUp") {
+        const next = e.key === "ArrowDown" ? line.nextElementSibling : line.previousElementSibling;
+        if (next) { e.preventDefault(); next.focus(); }
+      }
+    });
   });
   by("front").replaceWith(made);
+  markLine();
+}
+let lines = new Map();
+
+function markLine() {
+  for (const [point, line] of lines) {
+    line.classList.toggle("picked", point === picked);
+    line.setAttribute("aria-selected", String(point === picked));
+  }
 }
 
 function pick(point) {
   picked = point;
-  drawPareto(); drawDetail(); drawTable();
+  drawPareto(); drawDetail(); drawBits(); markLine();
 }
 
 function drawTabs() {
-  by("tabs").replaceChildren(...pairs.map(([x, y], i) => {
-    const button = make("button", `${data.objectives[y].label} / ${data.objectives[x].label}`);
-    button.setAttribute("role", "tab");
-    button.setAttribute("aria-selected", String(i === pair));
-    button.addEventListener("click", () => { pair = i; drawTabs(); drawPareto(); });
+  const views = pairs.map(([x, y], i) => [`${data.objectives[y].label} / ${data.objectives[x].label}`, i]);
+  if (pairs.length > 1) views.push(["all pairs", ALL]);
+  by("tabs").replaceChildren(...views.map(([label, view]) => {
+    const button = make("button", label);
+    button.setAttribute("aria-pressed", String(view === pair));
+    button.addEventListener("click", () => {
+      pair = view;
+      by("tabs").querySelectorAll("button").forEach((b) => b.setAttribute("aria-pressed", String(b === button)));
+      drawPareto();
+    });
     return button;
   }));
 }
@@ -205,10 +310,11 @@ for (const note of data.notes) by("notes").append(make("li", note));
 
 const drawAll = () => { drawTabs(); drawPareto(); drawDetail(); drawBits(); drawProgress(); drawTable(); };
 drawAll();
-by("pareto").on("plotly_click", (event) => {
-  const name = event.points[0].customdata;
+const pickNamed = (name) => {
   const found = [...data.front, ...data.references, ...data.evaluated].find((p) => p.name === name);
   if (found) pick(found);
-});
+};
+by("pareto").on("plotly_click", (event) => pickNamed(event.points[0].customdata));
+by("bits").on("plotly_click", (event) => pickNamed(event.points[0].customdata[1]));
 window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
-document.documentElement.dataset.ready = "yes";
+document.documentElement.dataset.ready = "true";

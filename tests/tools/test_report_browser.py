@@ -1,0 +1,104 @@
+"""The search report in a headless browser: everything is drawn, nothing fails."""
+
+import html
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fronts import front_data, write_front
+
+from mohaq.tools.report.load import load_report
+from mohaq.tools.report.page import render
+
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1280,1600",
+    "--virtual-time-budget=8000",
+    "--dump-dom",
+)
+HOSTILE = (
+    "</script><script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">"
+)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> str:
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        found = shutil.which(name)
+        if found:
+            return found
+    pytest.skip("no chromium, chromium-browser or google-chrome on the path")
+
+
+def dom(chromium: str, tmp_path: Path, data: dict[str, Any], script: str = "") -> str:
+    """The document after its scripts, and after `script`."""
+    page = tmp_path / "report.html"
+    text = render(load_report(write_front(tmp_path / "run", data), chosen="s01"))
+    page.write_text(text.replace("</body>", f"<script>{script}</script></body>"))
+    done = subprocess.run(
+        [chromium, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", page.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    return done.stdout
+
+
+def opening(document: str) -> str:
+    return document[document.index("<html") : document.index("<head")]
+
+
+def drawn(document: str) -> None:
+    assert 'data-ready="true"' in opening(document)
+    assert "data-errors" not in opening(document)
+
+
+def test_everything_is_drawn(chromium: str, tmp_path: Path) -> None:
+    found = dom(chromium, tmp_path, front_data())
+    drawn(found)
+    assert found.count('class="main-svg"') >= 3
+    for point in ("s00", "s01", "s02", "float", "uniform 4", "uniform 16"):
+        assert f'data-point="{point}"' in found
+    assert "--assignment" in found
+    assert "assignments/s01.json" in found
+    assert 'class="w4"' in found
+
+
+def test_picking_a_row_and_sorting(chromium: str, tmp_path: Path) -> None:
+    script = """
+    document.querySelector('tr[data-point="s02"]').dispatchEvent(new KeyboardEvent("keydown", { key: "Enter" }));
+    document.querySelectorAll("#front th button")[1].click();
+    document.querySelectorAll("#front th button")[1].click();
+    [...document.querySelectorAll("#tabs button")].at(-1).click();
+    """
+    found = dom(chromium, tmp_path, front_data(), script)
+    drawn(found)
+    assert "assignments/s02.json" in found
+    assert 'aria-sort="descending"' in found
+    assert found.index('data-point="s02"') < found.index('data-point="s00"')
+    assert 'class="subplot x6y6"' in found
+
+
+def test_hostile_names_do_nothing(chromium: str, tmp_path: Path) -> None:
+    found = dom(chromium, tmp_path, front_data((HOSTILE, "pr1"), model=HOSTILE))
+    drawn(found)
+    assert "<title>taken" not in found
+    assert "<img src=" not in found
+    assert html.escape(HOSTILE, quote=False) in found
+
+
+@pytest.mark.parametrize("names", [("size",), ("size", "error")])
+def test_few_objectives(chromium: str, tmp_path: Path, names: tuple[str, ...]) -> None:
+    data = front_data()
+    data["objectives"] = [{"name": n, "unit": {"size": "bytes"}.get(n, "share")} for n in names]
+    drawn(dom(chromium, tmp_path, data))
