@@ -89,6 +89,19 @@ def test_picking_a_row_and_sorting(chromium: str, tmp_path: Path) -> None:
     assert 'class="subplot x6y6"' in found
 
 
+def test_picking_in_the_plots(chromium: str, tmp_path: Path) -> None:
+    script = """
+    const gd = (id) => document.getElementById(id);
+    gd("pareto").emit("plotly_click", { points: [{ customdata: gd("pareto").data[1].customdata[2] }] });
+    document.body.dataset.first = document.querySelector("tr.picked").dataset.point;
+    gd("bits").emit("plotly_click", { points: [{ customdata: gd("bits").data[0].customdata[0][0] }] });
+    """
+    found = dom(chromium, tmp_path, front_data(), script)
+    drawn(found)
+    assert 'data-first="s02"' in found
+    assert "assignments/s00.json" in found
+
+
 def test_hostile_names_do_nothing(chromium: str, tmp_path: Path) -> None:
     found = dom(chromium, tmp_path, front_data((HOSTILE, "pr1"), model=HOSTILE))
     drawn(found)
