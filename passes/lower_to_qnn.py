@@ -33,6 +33,10 @@ from mohaq.passes.lowering.linear import lower_linear
 from mohaq.passes.lowering.sru import lower_sru
 
 
+LAYER_KEY = "layer"
+"""Attribute of lowered operations: the layer that they belong to, for reports."""
+
+
 def lower_to_qnn(program: Program) -> Program:
     """Lower an annotated `nn` program; the input program is left alone.
 
@@ -135,6 +139,7 @@ def _lower(
     slots = _slots(op)
     if slots["input"].bits == STORED_WIDTH == stored[source].bits:
         slots["input"] = stored[source]
+    last = build.block.last_op
     if isinstance(op, LinearOp):
         values[op.result] = lower_linear(
             op, values[source], slots, stored[source], stored[op.result], build
@@ -146,6 +151,11 @@ def _lower(
         )
     else:
         raise MohaqError(f"'{op.name}' has no integer lowering", where=f"layer '{op.label}'")
+    made = build.block.first_op if last is None else last.next_op
+    while made is not None:
+        if not isinstance(made, LoadOp):
+            made.attributes[LAYER_KEY] = op.op_name
+        made = made.next_op
 
 
 @dataclass(frozen=True)

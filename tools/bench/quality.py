@@ -118,8 +118,8 @@ def show(result: Mapping[str, Any]) -> Table:
     table.add_column("", no_wrap=True)
     for split in SPLITS:
         for metric in METRICS:
-            table.add_column(f"{split[:3]} {metric.upper()} %", justify="right")
-    for title in ("latency ms", "energy uJ", "size kB"):
+            table.add_column(f"{split} {metric.upper()} %", justify="right")
+    for title in ("ms", "uJ", "kB"):
         table.add_column(title, justify="right")
     for row in result["rows"]:
         cells = [f"{100 * row[s][m]:.1f}" for s in SPLITS for m in METRICS]

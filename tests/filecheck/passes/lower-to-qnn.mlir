@@ -8,8 +8,8 @@
 // CHECK: %[[X:.*]] = qnn.requantize %0 {{.*}} -> tensor<?x?x2xsi4>
 // CHECK: %[[W:.*]] = param.load @l0.weight.q4
 // The longest row is (-5, 7): 12 times 8, the largest input.
-// CHECK: %[[A:.*]] = qnn.matmul %[[X]], %[[W]] {acc = #qnn.acc<64, proved, bound = 96>}
-// CHECK: %[[B:.*]] = qnn.bias %[[A]], {{.*}} {acc_shift = 10 : i64, bias_shift = 0 : i64}
+// CHECK: %[[A:.*]] = qnn.matmul %[[X]], %[[W]] {acc = #qnn.acc<64, proved, bound = 96>, layer = "l0"}
+// CHECK: %[[B:.*]] = qnn.bias %[[A]], {{.*}} {acc_shift = 10 : i64, bias_shift = 0 : i64, layer = "l0"}
 // CHECK: qnn.requantize %[[B]] {multipliers = array<i64: {{[0-9]+, [0-9]+, [0-9]+}}>
 // CHECK-COUNT-3: qnn.slice
 // CHECK: qnn.scan "forward" iter(
@@ -17,7 +17,7 @@
 // CHECK: qnn.lookup {{.*}} in @sigmoid
 // CHECK: qnn.rsub {{.*}} {constant = 32768 : i64}
 // CHECK: qnn.yield
-// CHECK: qnn.matmul {{.*}} bound = 112>}
+// CHECK: qnn.matmul {{.*}} bound = 112>, layer = "fc"}
 // CHECK: func.return {{.*}} : tensor<?x?x3xsi16>
 // CHECK-NOT: f32
 
