@@ -24,7 +24,7 @@ MODULES: Mapping[str, str] = {
     "apply-assignment": "mohaq.passes.apply_assignment",
     "calibrate": "mohaq.passes.calibrate",
     "lower-to-qnn": "mohaq.passes.lower_to_qnn",
-    "uniform": "mohaq.passes.uniform",
+    "uniform": "mohaq.passes.apply_assignment",
 }
 
 FROM_XDSL = ("canonicalize", "cse", "dce")
@@ -58,7 +58,7 @@ def _loader(name: str, module: str) -> Callable[[], type[ModulePass]]:
 
 
 def build_pipeline(text: str, table: PassTable) -> tuple[ModulePass, ...]:
-    """Passes of a textual pipeline, as in `calibrate{data=x.npz},uniform{bits=8}`.
+    """Passes of a textual pipeline, as in `calibrate{data="x.npz"},uniform{bits=8}`.
 
     Raises:
         MohaqError: syntax error, unknown pass or option, a value of the wrong kind.
@@ -70,7 +70,8 @@ def build_pipeline(text: str, table: PassTable) -> tuple[ModulePass, ...]:
             "cannot read this pipeline",
             where=f"'{text}'",
             why=str(error).strip().splitlines()[-1].strip(),
-            hint="write a,b or a{option=1 other=x},b",
+            hint="write a,b or a{option=1 other=x},b; values with dots or slashes need quotes: "
+            'calibrate{data="frames.safetensors"}',
         ) from None
     return tuple(build_pass(spec, table) for spec in specs)
 
