@@ -16,11 +16,17 @@ from rich.table import Table
 PREFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"))
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave it to the error boundary; rich would exit with 1, which is for failed checks."""
+        raise BrokenPipeError
+
+
 @cache
 def console() -> Console:
     """The console of standard output; wide when that is no terminal, so that pipes lose nothing."""
     width = None if sys.stdout.isatty() else 160
-    return Console(width=width, highlight=False, soft_wrap=False)
+    return _Console(width=width, highlight=False, soft_wrap=False)
 
 
 def say(text: str = "", style: str | None = None) -> None:

@@ -45,8 +45,8 @@ def load_model(name: str) -> Program:
         return load(module, inputs)
     raise MohaqError(
         f"no model '{name}'",
-        hint=f"{did_you_mean(name, MODELS)}; or the path of a .pt2, .mlir or program folder, "
-        "or package:function",
+        hint=f"{did_you_mean(name, MODELS)} (or the path of a .pt2, .mlir or program folder, "
+        "or package:function)",
     )
 
 
@@ -144,8 +144,10 @@ def calibrated_model(
         return program
     source = data or CALIBRATION.get(name)
     if source is None:
+        known = is_calibrated(program)
+        bits = ", ".join(str(w) for w in widths)
         raise MohaqError(
-            "the model is not calibrated",
+            f"the model has no clips for {bits} bits" if known else "the model is not calibrated",
             where=name,
             hint="give --data (calibration sequences), or import it with --data first",
         )

@@ -16,7 +16,7 @@ def build(
 ) -> None:
     """Synthesise the phone corpus: voices of espeak-ng, noise, reverb, FBANK features.
 
-    Needs the extra mohaq[speech]. The splits' voices are disjoint; docs/tasks.md has the recipe.
+    Needs the extra 'speech'. The splits' voices are disjoint; docs/tasks.md has the recipe.
 
     Example:  mohaq corpus build -o corpus --workers 2
     """
