@@ -19,7 +19,7 @@ from typing import Any, cast
 from mohaq.compiler.assignment import Slot
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.search.engine import Evaluation, Failure, FailureKind, Job, Outcome
-from mohaq.compiler.search.lock import RunLock
+from mohaq.compiler.search.lock import LOCK_FILE, RunLock
 
 RECORD_FILE = "evaluations.sqlite"
 APPLICATION_ID = 0x6D6F6871  # "mohq"
@@ -59,6 +59,22 @@ def evaluation_key(context: str, widths: Mapping[Slot, int]) -> str:
     return hashlib.sha256(f"{context}:{text}".encode()).hexdigest()
 
 
+def _refuse_other(record: Path) -> None:
+    """A search writes `model/`, `data.safetensors` and more; not over files of the user's."""
+    folder = record.parent
+    if record.exists() or not folder.is_dir():
+        return
+    # All that a search leaves which stopped before it had a record: its lock.
+    for path in sorted(folder.iterdir()):
+        if path.name != LOCK_FILE and not path.name.startswith("."):
+            raise MohaqError(
+                "this folder is not empty and holds no search",
+                where=str(folder),
+                why=f"it has {path.name} and no {record.name}",
+                hint="choose another output folder",
+            )
+
+
 class Record:
     """The open log of one run folder; one process at a time.
 
@@ -67,11 +83,13 @@ class Record:
         header: name -> value of what must be the same when the search is resumed.
 
     Raises:
-        MohaqError: the folder is in use, the log is damaged, not ours, or of another search.
+        MohaqError: the folder is in use or holds other things than a search; the log is
+            damaged, not ours, or of another search.
     """
 
     def __init__(self, folder: Path, header: Mapping[str, str]) -> None:
         self._path = Path(folder) / RECORD_FILE
+        _refuse_other(self._path)
         self._lock = RunLock(folder)
         self._lock.acquire()
         try:

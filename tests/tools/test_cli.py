@@ -208,6 +208,14 @@ def test_other_peoples_folders_stay(cli: Cli, net: Path, tmp_path: Path, command
     assert sorted(p.name for p in tmp_path.iterdir()) == ["mine", "net"]
 
 
+def test_a_search_overwrites_nothing(cli: Cli, net: Path, data: Path, tmp_path: Path) -> None:
+    """A run folder gets `model/` and `data.safetensors`; here these are the user's."""
+    held = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    done = cli("search", net, "-t", "reference", "-d", data, "-m", "fer", "-o", ".", "-g", 1)
+    refused(done, "holds no search", "evaluations.sqlite")
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == held
+
+
 def test_option_parser_uses_the_same_code(cli: Cli) -> None:
     assert cli("compile", "speech").exit_code == 2
     assert cli("nonsense").exit_code == 2
