@@ -32,7 +32,6 @@ from mohaq.passes.lowering.builder import Builder
 from mohaq.passes.lowering.linear import lower_linear
 from mohaq.passes.lowering.sru import lower_sru
 
-
 LAYER_KEY = "layer"
 """Attribute of lowered operations: the layer that they belong to, for reports."""
 
