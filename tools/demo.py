@@ -194,18 +194,17 @@ def _measure(
     for index in sorted({by_error[0], by_error[len(by_error) // 2]}):
         picks[names[index]] = found.front[index].widths
     picks[name] = chosen.widths
-    floats = _float_outputs(program, test)
-    rows: dict[str, dict[str, Any]] = {key: {"name": key, "errors": {}} for key in picks}
-    for title in METRICS:
-        metric = get_metric(title)
-        evaluator = Evaluator(program, backend, machine, test, metric)
-        with progress_bar(f"{title.upper()} on test") as show:
-            for done, (key, widths) in enumerate(picks.items(), 1):
-                value = (
-                    score(metric, floats, test) if widths is None else evaluator.evaluate(widths)
-                ).value
-                rows[key]["errors"][f"test {title}"] = value
-                show(done, len(picks))
+    metrics = {title: get_metric(title) for title in METRICS}
+    evaluator = Evaluator(program, backend, machine, test, metrics[METRICS[0]])
+    rows: dict[str, dict[str, Any]] = {}
+    with progress_bar("points on test data") as show:
+        for done, (key, widths) in enumerate(picks.items(), 1):
+            given = (
+                _float_outputs(program, test) if widths is None else evaluator.real_outputs(widths)
+            )
+            errors = {f"test {t}": score(m, given, test).value for t, m in metrics.items()}
+            rows[key] = {"name": key, "errors": errors}
+            show(done, len(picks))
     for key, widths in picks.items():
         if widths is not None:
             costs = model.cost(space.encode(widths), workload, Options())

@@ -93,9 +93,12 @@ class Evaluator:
 
     def evaluate(self, widths: Mapping[Slot, int]) -> Evaluation:
         """Error of an assignment; raises like `outputs`."""
+        return score(self._metric, self.real_outputs(widths), self._dataset)
+
+    def real_outputs(self, widths: Mapping[Slot, int]) -> list[Frames]:
+        """Real results [T_i, C] of every utterance; raises like `outputs`."""
         values, grid = self._run(widths)
-        real = dequantize(values, grid)
-        return score(self._metric, self._batch.split(real), self._dataset)
+        return self._batch.split(dequantize(values, grid))
 
     def counters(self) -> tuple[int, int]:
         """(hits, misses) of the value memory so far."""
