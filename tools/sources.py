@@ -63,21 +63,36 @@ def _built_in(name: str) -> Program:
 
 
 def _call(name: str) -> tuple[Any, Any]:
+    import torch
+
     place, _, attribute = name.partition(":")
     # The user's own code beside them, as `python -m` would find it.
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
         function = getattr(importlib.import_module(place), attribute)
-    except (ImportError, AttributeError) as error:
-        raise MohaqError(f"cannot import '{name}'", why=str(error)) from None
+    except Exception as error:  # the user's module may fail in any way
+        why = f"{type(error).__name__}: {error}"
+        raise MohaqError(f"cannot import '{name}'", why=why) from error
     try:
-        module, inputs = function()
-    except (TypeError, ValueError) as error:
+        made = function()
+    except Exception as error:  # so may the function
+        why = f"{type(error).__name__}: {error}"
         raise MohaqError(
-            f"'{name}' must return (module, example inputs)", why=str(error)
+            f"'{name}' failed", why=why, hint="MOHAQ_TRACEBACK=1 shows where"
         ) from error
-    return module, inputs
+    match made:
+        case (torch.nn.Module() as module, tuple() as inputs):
+            return module, inputs
+    raise MohaqError(
+        f"'{name}' must return (torch.nn.Module, tuple of example inputs)",
+        why=f"it returned {_kind(made)}",
+    )
+
+
+def _kind(value: object) -> str:
+    inner = f" of {', '.join(type(v).__name__ for v in value)}" if isinstance(value, tuple) else ""
+    return type(value).__name__ + inner
 
 
 def load_data(name: str) -> Dataset:
