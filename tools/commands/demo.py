@@ -15,11 +15,11 @@ def demo(
     target: Annotated[str, typer.Option("--target", "-t", help="Target name or .toml.")] = (
         "bitfusion-e"
     ),
-    generations: Annotated[int, typer.Option("--generations", "-g", min=1)] = 30,
+    generations: Annotated[int, typer.Option("--generations", "-g", min=1)] = 24,
     seed: Annotated[int, typer.Option("--seed", "-s", help="Of the search.")] = 1,
     utterances: Annotated[
         int, typer.Option("--utterances", help="Validation utterances of the search.", min=1)
-    ] = 80,
+    ] = 60,
     simulate: Annotated[
         int, typer.Option("--simulate", help="Test utterances to simulate.", min=1)
     ] = 8,
