@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from xdsl.dialects.builtin import DictionaryAttr, ModuleOp, StringAttr
 from xdsl.dialects.func import FuncOp
-from xdsl.ir import Attribute, Operation
+from xdsl.ir import Attribute
 from xdsl.parser import Parser
 from xdsl.utils.exceptions import ParseError, VerifyException
 
@@ -209,11 +209,3 @@ def _grids(held: object, count: int) -> list[GridAttr | None]:
         grid: Attribute | None = one.data.get(GRID_KEY) if isinstance(one, DictionaryAttr) else None
         found.append(grid if isinstance(grid, GridAttr) else None)
     return found or [None] * count
-
-
-def named_layer(module: ModuleOp, label: str) -> Operation | None:
-    """The layer op of that name, or None."""
-    for op in module.walk():
-        if isinstance(op, LayerOp) and op.label == label:
-            return op
-    return None

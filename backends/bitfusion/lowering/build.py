@@ -8,7 +8,6 @@ from xdsl.dialects.func import ReturnOp
 from xdsl.ir import SSAValue
 
 from mohaq.backends.bitfusion.isa.blocks import Block, check_block
-from mohaq.backends.bitfusion.isa.instructions import Extent
 from mohaq.backends.bitfusion.lowering.context import Lowering
 from mohaq.backends.bitfusion.lowering.groups import build_groups, remove_dead
 from mohaq.backends.bitfusion.lowering.placement import Memory, Region, View
@@ -94,10 +93,3 @@ def _port(low: Lowering, value: SSAValue, grid: GridAttr | None) -> Port:
     if len(shape) == 3 and shape[0] != DYNAMIC:
         return Port(tuple(low.parts(value)), stacked=True, grid=grid)
     return Port((low.view(value),), stacked=False, grid=grid)
-
-
-def rank_of(port: Port) -> tuple[str, ...]:
-    """Leading extents of a port, as the manifest names them."""
-    if port.stacked:
-        return str(len(port.views)), "batch"
-    return ("steps", "batch") if port.views[0].extent == Extent.ROWS else ("batch",)

@@ -84,13 +84,6 @@ class Memory:
         region = self._add(hint, self.max_rows * pitch, None, 0)
         return View(extent, channels, region.address, pitch, width, width, bits, signed)
 
-    def region_of(self, address: int) -> Region:
-        """The region that holds a bit address."""
-        for region in self.regions:
-            if region.address <= address < region.address + region.bits:
-                return region
-        raise MohaqError(f"no region holds bit {address}")
-
     def _add(
         self, hint: str, bits: int, source: str | None, width: int, *, table: bool = False
     ) -> Region:

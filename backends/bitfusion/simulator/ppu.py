@@ -10,7 +10,6 @@ import numpy.typing as npt
 from mohaq.backends.bitfusion.isa.instructions import (
     Add,
     Bias,
-    Load,
     Lookup,
     Mul,
     PostOp,
@@ -18,7 +17,6 @@ from mohaq.backends.bitfusion.isa.instructions import (
     Rsub,
     Saturate,
     Shl,
-    Store,
 )
 from mohaq.compiler.diagnostics import MohaqError
 
@@ -115,8 +113,3 @@ def run_op(
 def is_work(op: PostOp) -> bool:
     """Whether an operation takes lanes (loads and stores are its operand fetches)."""
     return isinstance(op, (Add, Mul, Bias, Shl, Rsub, Saturate, Requantize, Lookup))
-
-
-def is_move(op: PostOp) -> bool:
-    """Whether an operation moves between registers and streams."""
-    return isinstance(op, (Load, Store))
