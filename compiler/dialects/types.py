@@ -83,6 +83,16 @@ def require_f32(value: SSAValue) -> None:
         raise VerifyException(f"expected a float32 tensor, got {value.type}")
 
 
+def require_same_shape(*values: SSAValue) -> None:
+    """Check that all values have one shape.
+
+    Raises:
+        VerifyException: they differ.
+    """
+    if len({shape_of(value) for value in values}) != 1:
+        raise VerifyException("operand and result shapes differ")
+
+
 def int_range(width: int, *, signed: bool = True) -> tuple[int, int]:
     """Smallest and largest value of an integer type."""
     return (-(1 << (width - 1)), (1 << (width - 1)) - 1) if signed else (0, (1 << width) - 1)

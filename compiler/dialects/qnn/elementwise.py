@@ -33,7 +33,14 @@ from xdsl.irdl import (
 from xdsl.traits import Pure, SymbolOpInterface, SymbolTable
 from xdsl.utils.exceptions import VerifyException
 
-from mohaq.compiler.dialects.types import int_range, int_tensor, int_type, int_width, shape_of
+from mohaq.compiler.dialects.types import (
+    int_range,
+    int_tensor,
+    int_type,
+    int_width,
+    require_same_shape,
+    shape_of,
+)
 
 MAX_BITS = 64
 """Widest integer of the semantics: NumPy's int64."""
@@ -135,8 +142,7 @@ class LookupOp(IRDLOperation):
         for value in (self.input, self.result):
             if int_width(value) != (16, True):
                 raise VerifyException(f"lookup works on si16, got {value.type}")
-        if shape_of(self.input) != shape_of(self.result):
-            raise VerifyException("operand and result shapes differ")
+        require_same_shape(self.input, self.result)
         if self.get_toplevel_object().__class__.__name__ == "ModuleOp" and not isinstance(
             SymbolTable.lookup_symbol(self, self.table), TableOp
         ):
@@ -183,8 +189,7 @@ class RequantizeOp(IRDLOperation):
             raise VerifyException("as many shifts as multipliers are needed")
         scales = self.scales()
         shape = shape_of(self.input)
-        if shape != shape_of(self.result):
-            raise VerifyException("operand and result shapes differ")
+        require_same_shape(self.input, self.result)
         if not scales or (len(scales) > 1 and shape[-1] % len(scales)):
             raise VerifyException(f"{len(scales)} multipliers do not divide {shape[-1]} channels")
         bits = signed_bits(self.input)
@@ -296,8 +301,7 @@ class ShlOp(IRDLOperation):
     def verify_(self) -> None:
         if self.amount.value.data < 0:
             raise VerifyException("the shift amount must not be negative")
-        if shape_of(self.input) != shape_of(self.result):
-            raise VerifyException("operand and result shapes differ")
+        require_same_shape(self.input, self.result)
         require_width(self.result, signed_bits(self.input) + self.amount.value.data)
 
 
@@ -321,8 +325,7 @@ class RsubOp(IRDLOperation):
         )
 
     def verify_(self) -> None:
-        if shape_of(self.input) != shape_of(self.result):
-            raise VerifyException("operand and result shapes differ")
+        require_same_shape(self.input, self.result)
         require_width(self.result, _rsub_bits(self.input, self.constant.value.data))
 
 
@@ -348,7 +351,6 @@ class SaturateOp(IRDLOperation):
         super().__init__(operands=[x], result_types=[int_tensor(shape_of(x), width)])
 
     def verify_(self) -> None:
-        if shape_of(self.input) != shape_of(self.result):
-            raise VerifyException("operand and result shapes differ")
+        require_same_shape(self.input, self.result)
         int_width(self.input)
         int_width(self.result)

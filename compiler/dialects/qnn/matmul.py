@@ -21,7 +21,7 @@ from xdsl.printer import Printer
 from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
-from mohaq.compiler.dialects.types import int_tensor, int_width, shape_of
+from mohaq.compiler.dialects.types import int_tensor, int_width, require_same_shape, shape_of
 
 NEUTRAL_ACCUMULATOR = 64
 """Accumulator of a program that is not legalized for any target."""
@@ -138,5 +138,4 @@ class SplitOp(IRDLOperation):
         got = [int_width(v) for v in (self.input, self.high, self.low)]
         if got != [(16, True), (8, True), (8, False)]:
             raise VerifyException("split takes si16 apart into si8 and ui8")
-        if len({shape_of(v) for v in (self.input, self.high, self.low)}) != 1:
-            raise VerifyException("operand and result shapes differ")
+        require_same_shape(self.input, self.high, self.low)
