@@ -9,24 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from mohaq.backends.base import Backend, Options, Target, Workload
+from mohaq.backends.base import Backend, Target, Workload
 from mohaq.backends.registry import find_target
-from mohaq.compiler.analysis.storage import calibrated_table
 from mohaq.compiler.assignment import Slot
 from mohaq.compiler.data import Dataset
 from mohaq.compiler.driver import CompiledFolder, compile_program
 from mohaq.compiler.files import dump_json, write_text
-from mohaq.compiler.metrics import get_metric
 from mohaq.compiler.program import Program
-from mohaq.compiler.search.evaluator import Evaluator
 from mohaq.compiler.search.front import Point, SearchResult, point_names
-from mohaq.compiler.search.scoring import score
 from mohaq.compiler.search.search import search
 from mohaq.tools.console import kib, progress_bar, progress_line, say, si, table
 from mohaq.tools.front import bits_text, print_front
+from mohaq.tools.measure import costs, errors, reference_rows
 from mohaq.tools.report.load import load_report
 from mohaq.tools.report.page import write_report
 from mohaq.tools.simulate import print_runs
@@ -38,7 +32,6 @@ MARGIN = 0.02
 """The demo chooses the point of least energy within so much of the float error."""
 
 METRICS = ("fer", "per")
-UNIFORM = (16, 8, 4, 2)
 CHOSEN, REPORT, SUMMARY = "chosen", "report.html", "summary.json"
 
 
@@ -160,17 +153,6 @@ def choose(found: SearchResult) -> tuple[str, Point, str]:
     return names[best], found.front[best], "least error (none is within 2 points of float)"
 
 
-def _float_outputs(program: Program, data: Dataset) -> list[npt.NDArray[np.float32]]:
-    import torch
-
-    graph = program.to_fx()
-    with torch.no_grad():
-        return [
-            graph(torch.from_numpy(sequence[:, None, :].copy()))[:, 0].numpy()
-            for sequence in data.inputs
-        ]
-
-
 def _measure(
     program: Program,
     backend: Backend,
@@ -181,48 +163,37 @@ def _measure(
     chosen: Point,
 ) -> list[dict[str, Any]]:
     """Errors on the test voices and costs: float, uniform widths, three points of the front."""
-    table_ = calibrated_table(program)
-    space = backend.space(table_.table, machine)
-    model = backend.cost_model(table_.table, space, machine)
-    workload = Workload(**found.header["workload"])
-    picks: dict[str, Mapping[Slot, int] | None] = {"float": None}
-    for bits in UNIFORM:
-        if all((bits,) * len(g.slots) in g.choices for g in space.groups):
-            picks[f"uniform {bits}"] = dict.fromkeys(table_.searched(), bits)
+    picks = reference_rows(program, backend, machine)
     names = point_names(len(found.front))
     by_error = sorted(range(len(names)), key=lambda i: (found.front[i].objectives["error"], i))
     for index in sorted({by_error[0], by_error[len(by_error) // 2]}):
         picks[names[index]] = found.front[index].widths
     picks[name] = chosen.widths
-    metrics = {title: get_metric(title) for title in METRICS}
-    evaluator = Evaluator(program, backend, machine, test, metrics[METRICS[0]])
-    rows: dict[str, dict[str, Any]] = {}
     with progress_bar("points on test data") as show:
-        for done, (key, widths) in enumerate(picks.items(), 1):
-            given = (
-                _float_outputs(program, test) if widths is None else evaluator.real_outputs(widths)
-            )
-            errors = {f"test {t}": score(m, given, test).value for t, m in metrics.items()}
-            rows[key] = {"name": key, "errors": errors}
-            show(done, len(picks))
-    for key, widths in picks.items():
-        if widths is not None:
-            costs = model.cost(space.encode(widths), workload, Options())
-            rows[key]["costs"] = {k: float(v[0]) for k, v in costs.items()}
-    return list(rows.values())
+        measured = errors(program, backend, machine, test, picks, METRICS, show)
+    workload = Workload(**found.header["workload"])
+    priced = costs(program, backend, machine, picks, workload)
+    rows: list[dict[str, Any]] = []
+    for key in picks:
+        row: dict[str, Any] = {"name": key}
+        row["errors"] = {f"test {title}": value for title, value in measured[key].items()}
+        if key in priced:
+            row["costs"] = priced[key]
+        rows.append(row)
+    return rows
 
 
 def _print_rows(rows: list[dict[str, Any]], target: str, count: int) -> None:
     lines = []
     for row in rows:
-        costs = row.get("costs")
+        priced = row.get("costs")
         shown = (
-            (si(costs["latency"], "s"), si(costs["energy"], "J"), kib(costs["size"]))
-            if costs
+            (si(priced["latency"], "s"), si(priced["energy"], "J"), kib(priced["size"]))
+            if priced
             else ("", "", "")
         )
-        errors = (f"{100 * row['errors'][f'test {m}']:.2f}" for m in METRICS)
-        lines.append((row["name"], *errors, *shown))
+        cells = (f"{100 * row['errors'][f'test {m}']:.2f}" for m in METRICS)
+        lines.append((row["name"], *cells, *shown))
     columns = ("", "FER %", "PER %", "latency", "energy", "size")
     table(f"{count} test utterances of unseen voices, {target}", columns, lines)
 

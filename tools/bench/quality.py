@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,31 +18,18 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from mohaq.backends.base import Options, Workload
+from mohaq.backends.base import Workload
 from mohaq.backends.registry import find_target
 from mohaq.compiler.analysis.storage import calibrated_table
-from mohaq.compiler.assignment import Assignment, Slot
-from mohaq.compiler.data import Dataset
+from mohaq.compiler.assignment import Assignment
 from mohaq.compiler.files import dump_json, read_json, write_text
-from mohaq.compiler.interpreters.float_nn import run_float
-from mohaq.compiler.metrics import get_metric
 from mohaq.compiler.program import Program
-from mohaq.compiler.search.evaluator import Evaluator
 from mohaq.compiler.search.recipe import MODEL_FOLDER
-from mohaq.compiler.search.scoring import score
+from mohaq.tools.measure import costs, errors, reference_rows
 from mohaq.tools.speech.default_task import load_default_split
 
 METRICS = ("fer", "per")
-UNIFORM = (16, 8, 4, 2)
 SPLITS = ("validation", "test")
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line: a name and widths (None: the float program)."""
-
-    name: str
-    widths: Mapping[Slot, int] | None
 
 
 def spread(front: Sequence[Mapping[str, Any]], count: int) -> list[Mapping[str, Any]]:
@@ -53,58 +39,34 @@ def spread(front: Sequence[Mapping[str, Any]], count: int) -> list[Mapping[str, 
     return [ordered[i] for i in picks]
 
 
-def errors(
-    program: Program, rows: Sequence[Row], data: Dataset, target: str
-) -> dict[str, dict[str, float]]:
-    """{row: {metric: error}} on a data set."""
-    backend, machine = find_target(target)
-    found: dict[str, dict[str, float]] = {row.name: {} for row in rows}
-    floats = [run_float(program, [x[:, None, :]])[0][:, 0] for x in data.inputs]
-    for name in METRICS:
-        metric = get_metric(name)
-        evaluator = Evaluator(program, backend, machine, data, metric)
-        for row in rows:
-            if row.widths is None:
-                found[row.name][name] = score(metric, floats, data).value
-            else:
-                found[row.name][name] = evaluator.evaluate(row.widths).value
-    return found
-
-
 def measure(run: Path, points: int) -> dict[str, Any]:
     """The whole table as JSON."""
     front = read_json(run / "front.json", "front")
     program = Program.load(run / MODEL_FOLDER)
-    target = front["target"]["name"]
-    backend, machine = find_target(target)
-    table = calibrated_table(program)
-    slots = table.searched()
-    rows = [Row("float", None)]
-    rows += [Row(f"uniform {b}", Assignment.uniform(b).complete(slots)) for b in UNIFORM]
+    backend, machine = find_target(front["target"]["name"])
+    rows = reference_rows(program, backend, machine)
+    slots = calibrated_table(program).searched()
     for point in spread(front["front"], points):
-        assignment = Assignment.load(run / point["assignment"])
-        rows.append(Row(point["id"], assignment.complete(slots)))
+        rows[point["id"]] = Assignment.load(run / point["assignment"]).complete(slots)
     splits = {name: load_default_split(name) for name in SPLITS}
-    by_split = {name: errors(program, rows, data, target) for name, data in splits.items()}
-
-    space = backend.space(table.table, machine)
-    model = backend.cost_model(table.table, space, machine)
-    workload = Workload(**front["workload"])
+    by_split = {
+        name: errors(program, backend, machine, data, rows, METRICS)
+        for name, data in splits.items()
+    }
+    priced = costs(program, backend, machine, rows, Workload(**front["workload"]))
     held: list[dict[str, Any]] = []
-    for row in rows:
-        line: dict[str, Any] = {"name": row.name}
+    for row, widths in rows.items():
+        line: dict[str, Any] = {"name": row}
         for split in SPLITS:
-            line[split] = by_split[split][row.name]
-        if row.widths is not None:
-            costs = model.cost(space.encode(row.widths), workload, Options())
-            line["costs"] = {k: float(v[0]) for k, v in costs.items()}
-            line["widths"] = {str(s): b for s, b in row.widths.items()}
+            line[split] = by_split[split][row]
+        if widths is not None:
+            line["costs"] = priced[row]
+            line["widths"] = {str(s): b for s, b in widths.items()}
         held.append(line)
-    utterances = {name: len(data) for name, data in splits.items()}
     return {
-        "target": target,
+        "target": machine.name,
         "workload": front["workload"],
-        "utterances": utterances,
+        "utterances": {name: len(data) for name, data in splits.items()},
         "rows": held,
     }
 
