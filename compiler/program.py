@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +30,9 @@ PARAMETER_FILE = "parameters.safetensors"
 ENTRY = "main"
 GRID_KEY = "quant.grid"
 """Name of the attribute that gives an argument or result of the entry its grid."""
+
+NAME_KEY = "nn.name"
+"""Name of the attribute that keeps an argument's or result's name in the user's model."""
 
 
 @dataclass
@@ -201,6 +204,25 @@ def result_grids(entry: FuncOp) -> list[GridAttr | None]:
     """Grid of each result of the entry, None where it has none."""
     held = entry.res_attrs.data if entry.res_attrs else ()
     return _grids(held, len(entry.function_type.outputs.data))
+
+
+def argument_names(entry: FuncOp) -> list[str | None]:
+    """Name of each argument in the user's model, None where it has none."""
+    return _names(entry.arg_attrs.data if entry.arg_attrs else (), len(entry.args))
+
+
+def result_names(entry: FuncOp) -> list[str | None]:
+    """Name of each result in the user's model, None where it has none."""
+    held = entry.res_attrs.data if entry.res_attrs else ()
+    return _names(held, len(entry.function_type.outputs.data))
+
+
+def _names(held: Sequence[Attribute], count: int) -> list[str | None]:
+    found: list[str | None] = []
+    for one in held:
+        name = one.data.get(NAME_KEY) if isinstance(one, DictionaryAttr) else None
+        found.append(name.data if isinstance(name, StringAttr) else None)
+    return found or [None] * count
 
 
 def _grids(held: object, count: int) -> list[GridAttr | None]:

@@ -54,8 +54,12 @@ def annotate(
     )
     end = entry.body.block.last_op
     assert isinstance(end, ReturnOp)
+    said = entry.res_attrs.data if entry.res_attrs else (DictionaryAttr({}),) * len(end.operands)
     entry.properties["res_attrs"] = ArrayAttr(
-        [_with_grid(DictionaryAttr({}), _result_grid(v, grids, calibrated)) for v in end.operands]
+        [
+            _with_grid(old, _result_grid(v, grids, calibrated))
+            for v, old in zip(end.operands, said, strict=True)
+        ]
     )
 
 

@@ -18,14 +18,15 @@ from xdsl.utils.exceptions import VerifyException
 MIN_WIDTH, MAX_WIDTH = 2, 16
 
 
-def _number(value: float) -> str:
+def number_text(value: float) -> str:
     """Shortest text that reads back as the same double, in the lexer's float syntax."""
     text = repr(float(value))
     mantissa, e, exponent = text.partition("e")
     return f"{mantissa}{'' if '.' in mantissa else '.0'}{e}{exponent}"
 
 
-def _parse_number(parser: AttrParser) -> float:
+def parse_number(parser: AttrParser) -> float:
+    """A number with or without a point."""
     return float(parser.parse_number(allow_boolean=False))
 
 
@@ -73,7 +74,7 @@ class GridAttr(ParametrizedAttribute):
         with parser.in_angle_brackets():
             width = parser.parse_integer(allow_boolean=False, allow_negative=False)
             parser.parse_punctuation(",")
-            scale = _parse_number(parser)
+            scale = parse_number(parser)
         if not MIN_WIDTH <= width <= MAX_WIDTH:
             parser.raise_error(f"grid width must be {MIN_WIDTH}..{MAX_WIDTH} bits, got {width}")
         if not 0 < scale < float("inf"):
@@ -82,7 +83,7 @@ class GridAttr(ParametrizedAttribute):
 
     def print_parameters(self, printer: Printer) -> None:
         """`<width, scale>`."""
-        printer.print_string(f"<{self.bits}, {_number(self.step)}>")
+        printer.print_string(f"<{self.bits}, {number_text(self.step)}>")
 
     def verify(self) -> None:
         if not MIN_WIDTH <= self.bits <= MAX_WIDTH:
@@ -122,7 +123,7 @@ class ClipsAttr(ParametrizedAttribute):
         def entry() -> tuple[int, float]:
             width = parser.parse_integer(allow_boolean=False, allow_negative=False)
             parser.parse_punctuation("=")
-            return width, _parse_number(parser)
+            return width, parse_number(parser)
 
         pairs = parser.parse_comma_separated_list(parser.Delimiter.ANGLE, entry)
         made = cls.of(dict(pairs))
@@ -131,7 +132,7 @@ class ClipsAttr(ParametrizedAttribute):
     def print_parameters(self, printer: Printer) -> None:
         """`<width = clip, ...>`."""
         printer.print_string(
-            "<" + ", ".join(f"{w} = {_number(c)}" for w, c in self.clips().items()) + ">"
+            "<" + ", ".join(f"{w} = {number_text(c)}" for w, c in self.clips().items()) + ">"
         )
 
     def verify(self) -> None:

@@ -73,6 +73,28 @@ def int_width(value: SSAValue) -> tuple[int, bool]:
     return element.width.data, element.signedness.data is Signedness.SIGNED
 
 
+def fits(shape: Sequence[int], expected: Sequence[int]) -> bool:
+    """Whether two shapes may be the same; `DYNAMIC` fits any extent."""
+    return len(shape) == len(expected) and all(
+        a == b or DYNAMIC in (a, b) for a, b in zip(shape, expected, strict=True)
+    )
+
+
+def index_tensor(shape: Sequence[int]) -> TensorType[Attribute]:
+    """A tensor of 64-bit indices (token numbers, sequence lengths)."""
+    return int_tensor(shape, 64)
+
+
+def require_index(value: SSAValue) -> None:
+    """Check for a tensor of 64-bit signed integers.
+
+    Raises:
+        VerifyException: it is something else.
+    """
+    if int_width(value) != (64, True):
+        raise VerifyException(f"expected a tensor of si64 indices, got {value.type}")
+
+
 def require_f32(value: SSAValue) -> None:
     """Check for a float32 tensor.
 

@@ -72,7 +72,7 @@ def test_truncated_parameters(folder: Path, keep: int) -> None:
         ("", "cannot parse"),
         ("param.declare @x : tensor<2xf32>", "has no function"),
         ("func.func @main(%x: tensor<?x?x2xf32>", "cannot parse"),
-        ('"nn.lstm"() : () -> ()', "cannot parse"),
+        ('"nn.nothing"() : () -> ()', "cannot parse"),
         ("func.func @main() attributes {a = #quant.grid<99, 1.0>} { func.return }", "2..16 bits"),
         ("func.func @main() attributes {a = #quant.grid<8, -1.0>} { func.return }", "positive"),
         ("func.func @main() attributes {a = #quant.clips<8>} { func.return }", "cannot parse"),
