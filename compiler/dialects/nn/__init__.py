@@ -26,6 +26,7 @@ from mohaq.compiler.dialects.nn.linear import LinearOp
 from mohaq.compiler.dialects.nn.lstm import LstmOp
 from mohaq.compiler.dialects.nn.norm import BatchNormOp, EmbeddingOp, LayerNormOp
 from mohaq.compiler.dialects.nn.qrnn import POOLINGS, QrnnOp
+from mohaq.compiler.dialects.nn.quantize import FakeQuantizeOp
 from mohaq.compiler.dialects.nn.recurrent import DIRECTIONS, CellOp, RecurrentOp
 from mohaq.compiler.dialects.nn.rnn import LiGruOp, RnnOp
 from mohaq.compiler.dialects.nn.shape import (
@@ -55,6 +56,7 @@ Nn = Dialect(
         BatchNormOp,
         LayerNormOp,
         EmbeddingOp,
+        FakeQuantizeOp,
         UnaryOp,
         BinaryOp,
         MatmulOp,
@@ -90,6 +92,7 @@ __all__ = [
     "ConcatOp",
     "Conv1dOp",
     "EmbeddingOp",
+    "FakeQuantizeOp",
     "FlipOp",
     "FunctionAttr",
     "GruOp",

@@ -23,7 +23,7 @@ from xdsl.ir import SSAValue
 
 import mohaq.compiler.modules.sru_op  # noqa: F401  registers torch.ops.mohaq.sru
 from mohaq.compiler.diagnostics import MohaqError
-from mohaq.compiler.frontends.pt2_archive import check_archive
+from mohaq.compiler.frontends.pytorch.archive import check_archive
 from mohaq.compiler.network import Network
 from mohaq.compiler.program import Program
 

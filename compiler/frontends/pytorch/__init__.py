@@ -1,0 +1,5 @@
+"""PyTorch models: modules and `.pt2` files, through torch.export."""
+
+from mohaq.compiler.frontends.pytorch.export import import_exported, import_file, import_module
+
+__all__ = ["import_exported", "import_file", "import_module"]
