@@ -23,6 +23,7 @@ from mohaq.compiler.files import write_text
 from mohaq.compiler.parameters import ParameterStore, check_array
 
 if TYPE_CHECKING:
+    import onnx
     from torch import fx
 
 MODULE_FILE = "program.mlir"
@@ -120,6 +121,12 @@ class Program:
         from mohaq.compiler.fx import to_fx
 
         return to_fx(self)
+
+    def to_onnx(self) -> onnx.ModelProto:
+        """The `nn` program as an ONNX model; annotations stand in the nodes' metadata."""
+        from mohaq.compiler.onnx_export import to_onnx
+
+        return to_onnx(self)
 
     def __repr__(self) -> str:
         layers = ", ".join(op.label for op in self.layers())

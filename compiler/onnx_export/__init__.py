@@ -1,0 +1,100 @@
+"""`nn` programs as ONNX models (DESIGN D12).
+
+Layers keep their names; what the passes wrote stands in the metadata of each layer's node as
+JSON: `mohaq.layer`, `mohaq.quant` = {slot: {"width", "scale"}} and `mohaq.calibration` =
+{slot: {width: clip}}. T and B stay symbolic.
+"""
+
+from __future__ import annotations
+
+import json
+
+import onnx
+from onnx import helper
+from xdsl.dialects.builtin import IntegerType
+from xdsl.dialects.func import ReturnOp
+from xdsl.ir import SSAValue
+
+import mohaq.compiler.onnx_export.dense
+import mohaq.compiler.onnx_export.loops
+import mohaq.compiler.onnx_export.qrnn
+import mohaq.compiler.onnx_export.quantize
+import mohaq.compiler.onnx_export.recurrent
+import mohaq.compiler.onnx_export.shape  # noqa: F401  the conversions register themselves
+from mohaq.compiler.diagnostics import MohaqError
+from mohaq.compiler.dialects.nn import LayerOp
+from mohaq.compiler.dialects.param import LoadOp
+from mohaq.compiler.dialects.types import DYNAMIC, element_of, shape_of
+from mohaq.compiler.onnx_export.exporter import CONVERSIONS, Exporter
+from mohaq.compiler.onnx_export.graph import IR_VERSION, OPSET
+from mohaq.compiler.program import Program, argument_names, result_names
+
+
+def to_onnx(program: Program) -> onnx.ModelProto:
+    """An ONNX model (opset 21) that computes what the `nn` interpreter does (within 1e-5).
+
+    Raises:
+        MohaqError: the program holds an operation without an ONNX form, or the model is not
+            valid.
+    """
+    entry = program.entry
+    work = Exporter(program)
+    graph = work.graph
+    for number, (arg, name) in enumerate(zip(entry.args, argument_names(entry), strict=True)):
+        work.values[arg] = graph.name(name or ("x" if number == 0 else f"state{number}"))
+    inputs = [_info(work.values[arg], arg) for arg in entry.args]
+    outputs: list[onnx.ValueInfoProto] = []
+    for op in entry.body.block.ops:
+        if isinstance(op, LoadOp):
+            continue
+        if isinstance(op, ReturnOp):
+            for number, (value, name) in enumerate(
+                zip(op.operands, result_names(entry), strict=True)
+            ):
+                held = graph.node("Identity", [work.value(value)], name or f"result{number}")
+                outputs.append(_info(held, value))
+            continue
+        conversion = CONVERSIONS.get(type(op))
+        if conversion is None:
+            raise MohaqError(f"'{op.name}' has no ONNX form")
+        before = len(graph.nodes)
+        work.values.update(zip(op.results, conversion(work, op), strict=True))
+        if isinstance(op, LayerOp):
+            for node in graph.nodes[before:]:
+                _annotate(node, op)
+    model = helper.make_model(
+        helper.make_graph(graph.nodes, "main", inputs, outputs, graph.initializers()),
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="mohaq",
+    )
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError as error:  # pragma: no cover  a bug of ours
+        raise MohaqError("the exported ONNX model is not valid", why=str(error)) from error
+    return model
+
+
+def _info(name: str, value: SSAValue) -> onnx.ValueInfoProto:
+    whole = isinstance(element_of(value), IntegerType)
+    # A name for each symbolic extent: equal names would promise equal sizes.
+    dims = [f"{name}.{i}" if n == DYNAMIC else n for i, n in enumerate(shape_of(value))]
+    kind = onnx.TensorProto.INT64 if whole else onnx.TensorProto.FLOAT
+    return helper.make_tensor_value_info(name, kind, dims)
+
+
+def _annotate(node: onnx.NodeProto, op: LayerOp) -> None:
+    slots = (*op.SEARCHED_SLOTS, *op.FIXED_SLOTS)
+    grids = {s: g for s in slots if (g := op.grid(s)) is not None}
+    facts: dict[str, object] = {
+        "quant": {s: {"width": g.bits, "scale": g.step} for s, g in grids.items()},
+        "calibration": {s: c for s in slots if (c := op.clips(s))},
+    }
+    held = {"mohaq.layer": op.label}
+    held |= {f"mohaq.{k}": json.dumps(v, sort_keys=True) for k, v in facts.items() if v}
+    for key, text in held.items():
+        entry = node.metadata_props.add()
+        entry.key, entry.value = key, text
+
+
+__all__ = ["to_onnx"]

@@ -1,0 +1,106 @@
+"""An ONNX graph under construction: nodes, constants and unique names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import helper, numpy_helper
+
+OPSET = 21
+"""QuantizeLinear of 4 and 16 bits came with opset 21."""
+
+IR_VERSION = 10
+"""The oldest that allows opset 21 and metadata of nodes."""
+
+
+class OnnxGraph:
+    """Nodes and constants in order; every value has a name of its own.
+
+    A body (of Scan) shares the names of the graph around it, whose values it may use.
+    """
+
+    def __init__(self, outer: OnnxGraph | None = None) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: dict[str, npt.NDArray[Any]] = {}
+        self._taken: set[str] = outer._taken if outer is not None else set()
+
+    def name(self, hint: str) -> str:
+        """A name that nothing has yet."""
+        found, number = hint or "value", 0
+        while found in self._taken:
+            number += 1
+            found = f"{hint}_{number}"
+        self._taken.add(found)
+        return found
+
+    def constant(self, values: npt.ArrayLike, hint: str = "constant") -> str:
+        """A constant tensor; equal small ones are shared."""
+        array = np.asarray(values)
+        if array.dtype == np.float64:
+            array = array.astype(np.float32)
+        if array.size <= 16:
+            for held, other in self.constants.items():
+                if (
+                    other.dtype == array.dtype
+                    and other.shape == array.shape
+                    and np.array_equal(other, array)
+                ):
+                    return held
+        name = self.name(hint)
+        self.constants[name] = array
+        return name
+
+    def node(self, kind: str, inputs: Sequence[str], hint: str = "", **attributes: Any) -> str:
+        """A node with one result; gives its name."""
+        return self.nodes_with(kind, inputs, [hint or kind.lower()], **attributes)[0]
+
+    def nodes_with(
+        self, kind: str, inputs: Sequence[str], hints: Sequence[str], **attributes: Any
+    ) -> list[str]:
+        """A node with several results; gives their names."""
+        outputs = [self.name(h) for h in hints]
+        used = list(inputs)
+        while used and not used[-1]:  # absent optional inputs at the end
+            used.pop()
+        given = {k: v for k, v in attributes.items() if v is not None}
+        self.nodes.append(helper.make_node(kind, used, outputs, name=outputs[0], **given))
+        return outputs
+
+    def initializers(self) -> list[onnx.TensorProto]:
+        """The constants as tensors."""
+        return [numpy_helper.from_array(a, name) for name, a in self.constants.items()]
+
+    # Small idioms that several operations use.
+
+    def integers(self, values: Sequence[int]) -> str:
+        """A vector of 64-bit integers."""
+        return self.constant(np.asarray(values, dtype=np.int64))
+
+    def squeeze(self, x: str, axis: int) -> str:
+        """Without an extent of 1."""
+        return self.node("Squeeze", [x, self.integers([axis])])
+
+    def unsqueeze(self, x: str, axis: int) -> str:
+        """With a new extent of 1."""
+        return self.node("Unsqueeze", [x, self.integers([axis])])
+
+    def reshape(self, x: str, shape: Sequence[int]) -> str:
+        """New extents, 0 and -1 as in ONNX."""
+        return self.node("Reshape", [x, self.integers(shape)])
+
+    def slice(
+        self, x: str, axis: int, start: int, stop: int | None = None, step: int = 1, hint: str = ""
+    ) -> str:
+        """Part of one extent."""
+        limits = np.iinfo(np.int64)
+        end = (limits.max if step > 0 else limits.min) if stop is None else stop
+        numbers = [self.integers([n]) for n in (start, end, axis, step)]
+        return self.node("Slice", [x, *numbers], hint)
+
+    def extent(self, x: str, axis: int) -> str:
+        """An extent as a vector of one integer."""
+        return self.node("Shape", [x], "extent", start=axis, end=axis + 1)
