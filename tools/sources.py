@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +27,22 @@ WIDTHS = (2, 4, 8, 16)
 Tell = Callable[[str], None]
 
 
-def load_model(name: str) -> Program:
+def load_model(name: str, constants: Mapping[str, Any] | None = None) -> Program:
     """A program from a built-in name, a path, or `package:function`.
 
-    The function is called without arguments and returns (module, example inputs).
+    The function is called without arguments and returns (module, example inputs). `constants`
+    fixes inputs of an ONNX model.
 
     Raises:
         MohaqError: nothing of that name; a model that cannot be imported.
     """
+    path = Path(name)
+    if path.suffix == ".onnx":
+        return load(path, constants=constants)
+    if constants:
+        raise MohaqError("only inputs of an ONNX file can be set", where=name)
     if name in MODELS:
         return _built_in(name)
-    path = Path(name)
     if path.exists() or path.suffix or "/" in name:
         return load(path)
     if ":" in name:
@@ -45,7 +50,7 @@ def load_model(name: str) -> Program:
         return load(module, inputs)
     raise MohaqError(
         f"no model '{name}'",
-        hint=f"{did_you_mean(name, MODELS)} (or the path of a .pt2, .mlir or program folder, "
+        hint=f"{did_you_mean(name, MODELS)} (or the path of an .onnx, .pt2, .mlir or program folder, "
         "or package:function)",
     )
 

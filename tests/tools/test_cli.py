@@ -25,6 +25,7 @@ COMMANDS = (
     "search",
     "compile",
     "run",
+    "export-onnx",
     "inspect",
     "report",
     "targets",

@@ -12,8 +12,8 @@ def import_model(
     model: Annotated[
         str,
         typer.Argument(
-            help="A torch.export file (.pt2), package:function returning (module, example inputs), "
-            "or a built-in model (speech, vowels)."
+            help="An ONNX file (.onnx), a torch.export file (.pt2), package:function returning "
+            "(module, example inputs), or a built-in model (speech, vowels)."
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Program folder to write.")],
@@ -21,24 +21,33 @@ def import_model(
         str | None,
         typer.Option("--data", "-d", help="Calibrate on this data, so that compile needs none."),
     ] = None,
+    fixed: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="INPUT=VALUE",
+            help="Fix an input of an ONNX model, e.g. sr=16000; may be given several times.",
+        ),
+    ] = None,
 ) -> None:
     """Import a model into a program folder: a .mlir file and its parameters.
 
-    Layers stay whole: a recurrent layer becomes one operation.
+    Layers stay whole: a recurrent layer becomes one operation. `mohaq support` lists what can be
+    imported.
 
-    Example:  mohaq import mypackage.model:build -o my-model --data calibration.npz
+    Example:  mohaq import model.onnx -o my-model --data calibration.npz
     """
-    from mohaq.compiler.analysis.layers import layer_table
     from mohaq.compiler.files import replacing_folder
     from mohaq.compiler.program import MODULE_FILE
     from mohaq.tools.console import say
-    from mohaq.tools.present import print_layers
+    from mohaq.tools.constants import parse_constants
+    from mohaq.tools.layers import print_operations
     from mohaq.tools.sources import calibrate_on, load_data, load_model
 
-    program = load_model(model)
+    program = load_model(model, parse_constants(fixed or []))
     if data is not None:
         calibrate_on(program, load_data(data))
     with replacing_folder(out, marker=MODULE_FILE) as work:
         program.save(work)
-    print_layers(layer_table(program))
+    print_operations(program)
     say(f"wrote {out} ({'calibrated' if data else 'not calibrated'})")
