@@ -21,6 +21,7 @@ from mohaq.tools.commands import (
     report,
     run,
     search,
+    support,
     targets,
     train,
 )
@@ -66,6 +67,7 @@ _add("export-onnx", export_onnx.export_onnx, FLOW)
 _add("inspect", inspect_.inspect, LOOK)
 _add("report", report.report, LOOK)
 _add("targets", targets.targets, LOOK)
+_add("support", support.support, LOOK)
 _add("passes", passes.passes, LOOK)
 _add("train", train.train, SPEECH)
 

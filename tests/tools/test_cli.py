@@ -30,6 +30,7 @@ COMMANDS = (
     "report",
     "targets",
     "passes",
+    "support",
     "train",
     "corpus build",
     "corpus fsdd",

@@ -1,0 +1,1 @@
+"""What mohaq supports, found by trying: operation x importer x executor x target x widths."""
