@@ -61,7 +61,7 @@ def layers(draw: st.DrawFn, kinds: tuple[str, ...] = KINDS) -> Drawn:
 
     common: dict[str, Any] = {"direction": direction}
     if kind in {"rnn", "lstm", "gru", "ligru"}:
-        cell = {"rnn": nn.RnnOp, "lstm": nn.LstmOp, "gru": nn.GruOp, "ligru": nn.LiGruOp}[kind]
+        cell: Any = {"rnn": nn.RnnOp, "lstm": nn.LstmOp, "gru": nn.GruOp, "ligru": nn.LiGruOp}[kind]
         if draw(st.booleans()):
             names = draw(
                 st.lists(

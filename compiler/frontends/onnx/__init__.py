@@ -37,7 +37,8 @@ def import_file(path: Path, constants: Mapping[str, Any] | None = None) -> Progr
 
     Args:
         path: of the file; external data must lie in its folder.
-        constants: values of graph inputs that are fixed at import.
+        constants: values of graph inputs that are fixed at import, by name; also of symbolic
+            sizes, by their name or as `input.axis`.
 
     Raises:
         MohaqError: damaged or unsafe file, or an operation that we do not import.
@@ -73,11 +74,21 @@ def _import(model: onnx.ModelProto, constants: Mapping[str, Any], where: str) ->
     work = GraphImporter(opset)
     initial = {t.name for t in graph.initializer}
     inputs = [i for i in graph.input if i.name not in initial]  # old opsets list both
-    unknown = sorted(set(constants) - {i.name for i in graph.input})
+    sizes = {
+        name
+        for i in inputs
+        for n, d in enumerate(i.type.tensor_type.shape.dim)
+        if not d.HasField("dim_value")
+        for name in (d.dim_param, f"{i.name}.{n}")
+        if name
+    }
+    unknown = sorted(set(constants) - {i.name for i in graph.input} - sizes)
     if unknown:
-        names = ", ".join(f"'{shown(i.name)}'" for i in inputs)
+        names = ", ".join(f"'{shown(n)}'" for n in (*(i.name for i in inputs), *sorted(sizes)))
         raise MohaqError(
-            f"the model has no input '{shown(unknown[0])}'", where=where, hint=f"inputs: {names}"
+            f"the model has no input or symbolic size '{shown(unknown[0])}'",
+            where=where,
+            hint=f"it has {names}",
         )
     for info in inputs:
         _argument(work, info, constants, where)
@@ -119,14 +130,24 @@ def _argument(
     if not info.type.tensor_type.HasField("shape"):
         raise MohaqError("the number of extents is not known", where=place)
     shape, names = [], []
-    for dim in info.type.tensor_type.shape.dim:
+    for axis, dim in enumerate(info.type.tensor_type.shape.dim):
         if dim.HasField("dim_value") and dim.dim_value < 1:
             raise MohaqError("a size is zero or negative", where=place)
-        shape.append(dim.dim_value if dim.HasField("dim_value") else DYNAMIC)
+        said = next((n for n in (f"{info.name}.{axis}", dim.dim_param) if n in constants), None)
+        if said is not None and not dim.HasField("dim_value"):
+            shape.append(_fixed(constants[said], said, where))
+        else:
+            shape.append(dim.dim_value if dim.HasField("dim_value") else DYNAMIC)
         names.append(dim.dim_param or None)
     value = work.net.argument(shape, name=info.name, indices=kind in INTEGERS)
     work.extents.name(value, names)
     work.values[info.name] = value
+
+
+def _fixed(value: Any, name: str, where: str) -> int:
+    if isinstance(value, int) and value > 0:
+        return value
+    raise MohaqError(f"the size '{shown(name)}' must be a positive whole number", where=where)
 
 
 __all__ = ["import_file", "import_model", "supported"]

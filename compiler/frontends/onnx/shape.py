@@ -125,7 +125,10 @@ def compare(work: GraphImporter, node: Node) -> Held:
     made = np.frompyfunc(lambda a, b: relation(sympy.sympify(a), sympy.sympify(b)), 2, 1)(*held)
     flat = [bool(v) if v in (sympy.true, sympy.false) else None for v in np.ravel(made).tolist()]
     if None in flat:
-        raise node.refuse("it depends on the length or the batch of the input")
+        raise node.refuse(
+            "it depends on the length or the batch of the input",
+            "fix that size by its name: constants={'sequence': 576}, or --set sequence=576",
+        )
     return np.array(flat, dtype=bool).reshape(np.shape(made))
 
 
