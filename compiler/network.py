@@ -75,7 +75,7 @@ class Network:
 
     def indices(self, name: str, values: npt.NDArray[Any]) -> SSAValue:
         """A named parameter of 64-bit integers (constant lengths or token numbers)."""
-        return self._load(name, np.ascontiguousarray(values, dtype=np.int64))
+        return self._load(name, np.asarray(values, dtype=np.int64, order="C"))
 
     def parameter(self, name: str, values: npt.NDArray[Any]) -> SSAValue:
         """A named parameter; loading the same name again gives the same value.
@@ -83,7 +83,7 @@ class Network:
         Raises:
             MohaqError: the name is taken by other data, or the data hold NaN.
         """
-        array = np.ascontiguousarray(values, dtype=np.float32)
+        array = np.asarray(values, dtype=np.float32, order="C")
         if not np.isfinite(array).all():
             raise MohaqError("the weights hold NaN or infinity", where=f"parameter '{name}'")
         return self._load(name, array)

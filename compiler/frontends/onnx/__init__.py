@@ -117,7 +117,10 @@ def _argument(
     place = f"{where}: input '{shown(info.name)}'"
     if info.name in constants:
         dtype = onnx.helper.tensor_dtype_to_np_dtype(kind) if kind else np.dtype(np.float32)
-        work.values[info.name] = np.asarray(constants[info.name], dtype=dtype)
+        try:
+            work.values[info.name] = np.asarray(constants[info.name], dtype=dtype)
+        except (TypeError, ValueError) as error:
+            raise MohaqError("cannot be fixed to this value", where=place, why=str(error)) from None
         return
     if not info.type.HasField("tensor_type") or kind not in FLOATS | INTEGERS:
         named = onnx.TensorProto.DataType.Name(kind) if kind else "no tensor"

@@ -59,8 +59,11 @@ def numbers(work: GraphImporter, node: Node, name: str, position: int) -> list[i
 @converts("Identity", "Dropout", to="nothing")
 def identity(work: GraphImporter, node: Node) -> list[Held]:
     """The value itself; dropout does nothing at inference."""
-    if node.kind == "Dropout" and len([o for o in node.outputs if o]) > 1:
-        raise node.refuse("its mask is used")
+    if node.kind == "Dropout":
+        if len([o for o in node.outputs if o]) > 1:
+            raise node.refuse("its mask is used")
+        if node.given(2) and work.constant(node, 2, "training_mode").any():
+            raise node.refuse("it is in training mode", "export the model for inference")
     return [work.held(node, 0)]
 
 
@@ -69,8 +72,14 @@ def cast(work: GraphImporter, node: Node) -> Held:
     """Between kinds of floats nothing happens: the program computes in float32."""
     held = work.held(node, 0)
     if node.kind == "CastLike":
-        return held
-    to = node.get("to")
+        like = work.held(node, 1)
+        if isinstance(like, np.ndarray) and like.dtype != object:
+            to = helper.np_dtype_to_tensor_dtype(like.dtype)
+        else:
+            index = isinstance(like, SSAValue) and isinstance(element_of(like), IntegerType)
+            to = onnx.TensorProto.INT64 if index else onnx.TensorProto.FLOAT
+    else:
+        to = node.get("to")
     if isinstance(to, str):  # opset 6 and older name the type
         to = onnx.TensorProto.DataType.Value(to)
     if isinstance(held, np.ndarray) and held.dtype == object:
