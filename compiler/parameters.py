@@ -47,7 +47,7 @@ class ParameterStore(MutableMapping[str, Array]):
             ) from None
 
     def __setitem__(self, name: str, array: Array) -> None:
-        held = np.ascontiguousarray(array)
+        held = np.asarray(array, order="C")  # ascontiguousarray would give numbers an extent
         if held is array or np.shares_memory(held, array):
             held = held.copy()
         held.setflags(write=False)
