@@ -23,7 +23,7 @@ from mohaq.compiler.analysis.storage import (
 from mohaq.compiler.assignment import Assignment, Slot
 from mohaq.compiler.context import MohaqContext, store
 from mohaq.compiler.diagnostics import MohaqError
-from mohaq.compiler.dialects.nn import LayerOp, SruOp
+from mohaq.compiler.dialects.nn import LayerOp
 from mohaq.compiler.dialects.quant import ClipsAttr, GridAttr
 from mohaq.compiler.program import GRID_KEY, Program
 
@@ -73,8 +73,10 @@ def _argument_grid(
 ) -> GridAttr | None:
     for use in arg.uses:
         user = use.operation
-        if isinstance(user, SruOp) and user.initial_state is arg:
-            return grids[user.label].slots["state"]
+        if isinstance(user, LayerOp):
+            for slot, value in user.state_operands().items():
+                if value is arg:
+                    return grids[user.label].slots[slot]
     clips = old.data.get(CLIPS_KEY)
     if isinstance(clips, ClipsAttr):
         return GridAttr.from_clip(STORED_WIDTH, clips.clips()[STORED_WIDTH])
@@ -87,8 +89,9 @@ def _result_grid(
     owner = value.owner
     if not isinstance(owner, LayerOp):
         raise MohaqError("a result of the program is computed by no layer")
-    if value is not owner.results[0]:
-        return grids[owner.label].slots["state"]
+    for slot, state in owner.state_results().items():
+        if value is state:
+            return grids[owner.label].slots[slot]
     if calibrated.table[owner.label].direct is not None:
         raise MohaqError(f"'{owner.label}' is a result and feeds a layer")  # pragma: no cover
     return grids[owner.label].stored_output

@@ -11,15 +11,17 @@ import numpy as np
 import numpy.typing as npt
 from xdsl.context import Context
 from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, ModuleOp
+from xdsl.ir import SSAValue
 from xdsl.passes import ModulePass
 
 from mohaq.compiler.analysis.storage import CLIPS_KEY, STORED_WIDTH
 from mohaq.compiler.context import MohaqContext, store
 from mohaq.compiler.data import load_dataset
 from mohaq.compiler.diagnostics import MohaqError
-from mohaq.compiler.dialects.nn import LayerOp, SruOp
+from mohaq.compiler.dialects.nn import LayerOp, LiGruOp
 from mohaq.compiler.dialects.param import LoadOp
 from mohaq.compiler.dialects.quant import MAX_WIDTH, MIN_WIDTH, ClipsAttr
+from mohaq.compiler.dialects.types import DYNAMIC, shape_of
 from mohaq.compiler.interpreters.float_nn import run_float
 from mohaq.compiler.program import Program
 from mohaq.compiler.quantizer import largest_magnitude, mmse_clips
@@ -32,9 +34,10 @@ class CalibrationSettings:
     """How ranges become clips (MOHAQ's scheme is the default).
 
     widths: a clip is stored for each. method: `mmse` or `minmax`, for searched slots.
-    Activations: median over sequences. At 16 bits, and for the slots that always have 16 bits
-    (state, outputs, inputs of the program): largest magnitude over all sequences, since there a
-    clipped peak costs more than the step.
+    Activations (layer inputs, and the h that recurrent products read): median over sequences. At
+    16 bits, and for the slots that always have 16 bits (state, outputs, vectors, projections,
+    inputs of the program): largest magnitude over all sequences, since there a clipped peak
+    costs more than the step.
     """
 
     widths: tuple[int, ...] = DEFAULT_WIDTHS
@@ -70,19 +73,23 @@ def calibrate(
         progress: called with (sequences done, sequences in all).
 
     Raises:
-        MohaqError: no data, data that do not fit the program, NaN among them.
+        MohaqError: no data, data that do not fit the program, NaN among them; a batch
+            normalization that has not been folded.
     """
     settings = settings or CalibrationSettings()
     if not sequences:
         raise MohaqError("calibration needs at least one sequence")
+    for op in program.layers():
+        require_folded(op)
     entry = program.entry
     inputs: dict[tuple[str, str], list[dict[int, float]]] = defaultdict(list)
     peaks: dict[tuple[str, str], float] = defaultdict(float)
     top = 0.0
+    seen: dict[tuple[str, str], list[npt.NDArray[np.float32]]] = defaultdict(list)
 
     def watch(layer: str, slot: str, values: npt.NDArray[np.float32]) -> None:
-        if slot == "input":
-            inputs[layer, slot].append(settings.clips(values))
+        if slot in {"input", "hidden"}:
+            seen[layer, slot].append(values)
         else:
             peaks[layer, slot] = max(peaks[layer, slot], largest_magnitude(values))
 
@@ -93,6 +100,10 @@ def calibrate(
                 where=f"sequence {number}",
             )
         run_float(program, [sequence[:, None, :], *_zero_states(program)], tracer=watch)
+        for place, parts in seen.items():  # one part a direction
+            whole = parts[0] if len(parts) == 1 else np.stack(parts)
+            inputs[place].append(settings.clips(whole))
+        seen.clear()
         top = max(top, largest_magnitude(sequence))
         if progress is not None:
             progress(number + 1, len(sequences))
@@ -106,10 +117,13 @@ def calibrate(
         for (layer, slot), peak in peaks.items():
             if layer == op.label:
                 found[slot] = ClipsAttr.of({STORED_WIDTH: peak})
-        found["weight"] = ClipsAttr.of(settings.clips(_data(program, op, 1)))
-        if isinstance(op, SruOp):
-            peak = largest_magnitude(_data(program, op, 2))
-            found["vector"] = ClipsAttr.of({STORED_WIDTH: peak})
+        for slot in ("weight", "recurrent"):
+            if slot in op.SEARCHED_SLOTS:
+                found[slot] = ClipsAttr.of(settings.clips(_data(program, op, slot)))
+        for slot in ("vector", "peephole", "projection"):
+            if getattr(op, slot, None) is not None:
+                peak = largest_magnitude(_data(program, op, slot))
+                found[slot] = ClipsAttr.of({STORED_WIDTH: peak})
         op.attributes["calibration"] = DictionaryAttr(dict(sorted(found.items())))
     held = entry.arg_attrs.data if entry.arg_attrs else (DictionaryAttr({}),) * len(entry.args)
     first = DictionaryAttr({**held[0].data, CLIPS_KEY: ClipsAttr.of({STORED_WIDTH: top})})
@@ -121,20 +135,48 @@ def _over_sequences(runs: Sequence[dict[int, float]], width: int) -> float:
     return max(clips) if width >= STORED_WIDTH else float(np.median(clips))
 
 
+def require_folded(op: LayerOp) -> None:
+    """Clips of a weight hold only once a batch normalization is part of it.
+
+    Raises:
+        MohaqError: the layer still has one.
+    """
+    if isinstance(op, LiGruOp) and op.norm is not None:
+        raise MohaqError(
+            "the batch normalization must be part of the weights before quantization",
+            where=f"layer '{op.label}'",
+            hint="run the pass fold-batchnorm first",
+        )
+
+
 def _zero_states(program: Program) -> list[npt.NDArray[np.float32]]:
     states = []
-    for arg in program.entry.args[1:]:
-        user = next((u.operation for u in arg.uses), None)
-        if not (isinstance(user, SruOp) and user.initial_state is arg):
-            raise MohaqError("calibration knows one sequence input and initial states only")
-        states.append(np.zeros((user.directions, 1, user.hidden), dtype=np.float32))
+    for number, arg in enumerate(program.entry.args[1:], start=1):
+        users = [u.operation for u in arg.uses]
+        layers = [u for u in users if isinstance(u, LayerOp)]
+        if len(layers) != len(users) or not all(arg in _states(u) for u in layers) or not users:
+            lengths = [u.label for u in layers if getattr(u, "lengths", None) is arg]
+            raise MohaqError(
+                "calibration knows one sequence input and initial states only",
+                where=f"input {number} of the program",
+                why=f"'{lengths[0]}' takes the lengths of sequences from it" if lengths else "",
+                hint="calibrate and run each sequence at its own length, without lengths"
+                if lengths
+                else "",
+            )
+        shape = [1 if n == DYNAMIC else n for n in shape_of(arg)]
+        states.append(np.zeros(shape, dtype=np.float32))
     return states
 
 
-def _data(program: Program, op: LayerOp, operand: int) -> npt.NDArray[Any]:
-    owner = op.operands[operand].owner
+def _states(op: LayerOp) -> list[SSAValue]:
+    return list(op.state_operands().values())
+
+
+def _data(program: Program, op: LayerOp, slot: str) -> npt.NDArray[Any]:
+    owner = getattr(op, slot).owner
     if not isinstance(owner, LoadOp):
-        raise MohaqError(f"operand {operand} of '{op.label}' is not a parameter")
+        raise MohaqError(f"the {slot} of '{op.label}' is not a parameter")
     return program.parameters[owner.symbol]
 
 

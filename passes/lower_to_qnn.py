@@ -16,7 +16,16 @@ from mohaq.compiler.analysis.layers import storage_consumer
 from mohaq.compiler.analysis.storage import STORED_WIDTH
 from mohaq.compiler.context import MohaqContext, store
 from mohaq.compiler.diagnostics import MohaqError
-from mohaq.compiler.dialects.nn import LayerOp, LinearOp, SruOp
+from mohaq.compiler.dialects.nn import (
+    GruOp,
+    LayerOp,
+    LiGruOp,
+    LinearOp,
+    LstmOp,
+    QrnnOp,
+    RnnOp,
+    SruOp,
+)
 from mohaq.compiler.dialects.param import LoadOp
 from mohaq.compiler.dialects.quant import GridAttr
 from mohaq.compiler.dialects.types import int_tensor, shape_of
@@ -29,7 +38,13 @@ from mohaq.compiler.program import (
     result_grids,
 )
 from mohaq.passes.lowering.builder import Builder
+from mohaq.passes.lowering.forms import require_integer_form
+from mohaq.passes.lowering.gru import lower_gru
 from mohaq.passes.lowering.linear import lower_linear
+from mohaq.passes.lowering.loop import Surroundings
+from mohaq.passes.lowering.lstm import lower_lstm
+from mohaq.passes.lowering.qrnn import lower_qrnn
+from mohaq.passes.lowering.rnn import lower_rnn
 from mohaq.passes.lowering.sru import lower_sru
 
 LAYER_KEY = "layer"
@@ -43,9 +58,12 @@ def lower_to_qnn(program: Program) -> Program:
     on nothing else. The search relies on it: it lowers single layers and reuses them.
 
     Raises:
-        MohaqError: a layer or argument has no grids (apply-assignment did not run), or a scale
-            ratio that no multiplier can express.
+        MohaqError: a layer or argument has no grids (apply-assignment did not run), a scale
+            ratio that no multiplier can express, or a form of a layer that integers do not have
+            (`require_integer_form`).
     """
+    for op in program.layers():
+        require_integer_form(op)
     entry = program.entry
     grids_in, grids_out = argument_grids(entry), result_grids(entry)
     end = entry.body.block.last_op
@@ -81,13 +99,19 @@ def _slots(op: LayerOp) -> dict[str, GridAttr]:
     found = {
         s: g for s, g in (op.quant.data if op.quant else {}).items() if isinstance(g, GridAttr)
     }
-    needed = {"input", "weight"} | ({"vector", "gate", "state"} if isinstance(op, SruOp) else set())
-    if missing := sorted(needed - set(found)):
+    if missing := sorted(_needed(op) - set(found)):
         raise MohaqError(
             f"layer '{op.label}' has no grid for slot '{missing[0]}'",
             hint="run apply-assignment or uniform first",
         )
     return found
+
+
+def _needed(op: LayerOp) -> set[str]:
+    """Slots without which a layer cannot be lowered."""
+    absent = {"bias", "output"} if isinstance(op, LinearOp) else {"bias"}
+    absent |= {s for s in ("peephole", "projection") if getattr(op, s, None) is None}
+    return {*op.SEARCHED_SLOTS, *op.FIXED_SLOTS} - absent
 
 
 def _stored_grids(
@@ -107,11 +131,24 @@ def _stored_grids(
         stored[arg] = grid
     for op in program.layers():
         slots = _slots(op)
-        if isinstance(op, SruOp):
-            stored[op.result] = stored[op.final_state] = slots["state"]
+        if isinstance(op, LinearOp):
+            stored[op.result] = _linear_storage(op, end, grids_out, slots)
             continue
-        stored[op.results[0]] = _linear_storage(op, end, grids_out, slots)
+        slots = _held(slots, stored[op.operands[0]])
+        stored[op.results[0]] = slots.get("output", slots["state"])
+        for slot, value in op.state_results().items():
+            stored[value] = slots[slot]
     return stored
+
+
+def _held(slots: dict[str, GridAttr], stored: GridAttr) -> dict[str, GridAttr]:
+    """The grids with 16-bit operands of products read as they are held."""
+    found = dict(slots)
+    if found["input"].bits == STORED_WIDTH == stored.bits:
+        found["input"] = stored
+    if "hidden" in found and found["hidden"].bits == STORED_WIDTH:
+        found["hidden"] = found.get("output", found["state"])
+    return found
 
 
 def _linear_storage(
@@ -135,26 +172,40 @@ def _lower(
     build: Builder,
 ) -> None:
     source = op.operands[0]
-    slots = _slots(op)
-    if slots["input"].bits == STORED_WIDTH == stored[source].bits:
-        slots["input"] = stored[source]
+    slots = _held(_slots(op), stored[source])
     last = build.block.last_op
     if isinstance(op, LinearOp):
         values[op.result] = lower_linear(
             op, values[source], slots, stored[source], stored[op.result], build
         )
-    elif isinstance(op, SruOp):
-        init = None if op.initial_state is None else values[op.initial_state]
-        values[op.result], values[op.final_state] = lower_sru(
-            op, values[source], init, slots, stored[source], build
-        )
     else:
-        raise MohaqError(f"'{op.name}' has no integer lowering", where=f"layer '{op.label}'")
+        init = {slot: values[v] for slot, v in op.state_operands().items()}
+        around = Surroundings(values[source], stored[source], init, slots, build)
+        values.update(zip(op.results, _lower_recurrent(op, around), strict=True))
     made = build.block.first_op if last is None else last.next_op
     while made is not None:
         if not isinstance(made, LoadOp):
             made.attributes[LAYER_KEY] = op.op_name
         made = made.next_op
+
+
+def _lower_recurrent(op: LayerOp, around: Surroundings) -> tuple[SSAValue, ...]:
+    """One value for each result of the op."""
+    match op:
+        case SruOp():
+            init = around.init.get("state")
+            slots, stored_input = dict(around.grids), around.stored_input
+            return lower_sru(op, around.x, init, slots, stored_input, around.build)
+        case LstmOp():
+            return lower_lstm(op, around)
+        case GruOp():
+            return lower_gru(op, around)
+        case RnnOp() | LiGruOp():
+            return lower_rnn(op, around)
+        case QrnnOp():
+            return lower_qrnn(op, around)
+        case _:
+            raise MohaqError(f"'{op.name}' has no integer lowering", where=f"layer '{op.label}'")
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, ModuleOp
+from xdsl.dialects.builtin import ArrayAttr, DenseArrayBase, DictionaryAttr, ModuleOp, i32
 from xdsl.dialects.func import FuncOp, ReturnOp
-from xdsl.ir import Block, Region, SSAValue
+from xdsl.ir import Attribute, Block, Region, SSAValue
 
 from mohaq.compiler.analysis.storage import LayerGrids
 from mohaq.compiler.diagnostics import MohaqError
@@ -13,6 +13,8 @@ from mohaq.compiler.dialects.param import DeclareOp, LoadOp
 from mohaq.compiler.dialects.quant import GridAttr
 from mohaq.compiler.parameters import ParameterStore
 from mohaq.compiler.program import ENTRY, GRID_KEY, Program
+
+SEGMENTS = "operandSegmentSizes"
 
 
 def slice_layer(program: Program, label: str, grids: LayerGrids) -> Program:
@@ -47,7 +49,7 @@ def slice_layer(program: Program, label: str, grids: LayerGrids) -> Program:
         operands=operands,
         result_types=[r.type for r in op.results],
         attributes={**op.attributes, "quant": DictionaryAttr(dict(grids.slots))},
-        properties=dict(op.properties),
+        properties={**op.properties, **_segments(op, set(mapping))},
     )
     assert isinstance(copy, LayerOp)
     block.add_op(copy)
@@ -60,6 +62,16 @@ def slice_layer(program: Program, label: str, grids: LayerGrids) -> Program:
         res_attrs=_grid(grids.stored_output),
     )
     return Program(ModuleOp([*declared, function]), parameters)
+
+
+def _segments(op: LayerOp, kept: set[SSAValue]) -> dict[str, Attribute]:
+    """Sizes of the operand segments when only the `kept` operands stay."""
+    held = op.properties.get(SEGMENTS)
+    if not isinstance(held, DenseArrayBase):
+        return {}
+    rest = iter(op.operands)
+    sizes = [sum(next(rest) in kept for _ in range(int(n))) for n in held.get_values()]
+    return {SEGMENTS: DenseArrayBase.from_list(i32, sizes)}
 
 
 def _grid(grid: GridAttr) -> ArrayAttr[DictionaryAttr]:

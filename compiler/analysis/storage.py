@@ -1,10 +1,12 @@
 """Which grid each value of a program is held in, for given widths.
 
 One rule for the passes and for the search, so that both see the same program:
-- the program's input and every recurrent output are held in 16 bits;
+- the program's input and every recurrent output are held in 16 bits (an output that cannot
+  leave [-1, 1] in Q0.15);
 - the result of a linear layer is held in the input grid of its single consumer (one rounding),
   otherwise in 16 bits;
-- a layer whose input slot has 16 bits reads a 16-bit value as it is.
+- a layer whose input slot has 16 bits reads a 16-bit value as it is, and so does a recurrent
+  product whose hidden slot has 16 bits.
 """
 
 from __future__ import annotations
@@ -28,6 +30,9 @@ STORED_WIDTH = 16
 
 GATE_GRID = GridAttr.of(16, 2.0**-11)
 """Q4.11: gate pre-activations in [-16, 16), the domain of the sigmoid table."""
+
+UNIT_GRID = GridAttr.of(16, 2.0**-15)
+"""Q0.15: results of the function tables, and states and outputs that they bound."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,8 @@ class CalibratedTable:
         """
         if slot == "gate":
             return GATE_GRID
+        if slot in self.table[layer].unit:
+            return UNIT_GRID
         known = self.clips.get(layer, {}).get(slot, {})
         if width not in known:
             have = ", ".join(map(str, known)) or "no widths"
@@ -88,21 +95,18 @@ class CalibratedTable:
             mine = dict(slots[layer.name])
             if mine["input"].bits == STORED_WIDTH == before.bits:
                 mine["input"] = before
-            if layer.kind != "linear":
-                after = mine["state"]
-            elif layer.direct is not None:
-                after = slots[layer.direct]["input"]
-            else:
-                after = mine["output"]
+            if "hidden" in mine and mine["hidden"].bits == STORED_WIDTH:
+                mine["hidden"] = mine[layer.held]
+            direct = layer.direct
+            after = mine[layer.held] if direct is None else slots[direct]["input"]
             stored[layer.name] = after
             found[layer.name] = LayerGrids(mine, before, after)
         return found
 
     def _slots(self, layer: Layer, widths: Mapping[Slot, int]) -> dict[str, GridAttr]:
-        fixed = ("output",) if layer.kind == "linear" else ("vector", "gate", "state")
         return {
             **{s: self.grid(layer.name, s, widths[Slot(layer.name, s)]) for s in layer.slots},
-            **{s: self.grid(layer.name, s, STORED_WIDTH) for s in fixed},
+            **{s: self.grid(layer.name, s, STORED_WIDTH) for s in layer.fixed},
         }
 
 

@@ -30,15 +30,30 @@ ALIGNED_BITS = 30
 MAX_BIAS_SHIFT = 40
 
 
+@dataclass(frozen=True)
+class Matrix:
+    """A quantized weight matrix [N, K], loaded."""
+
+    value: SSAValue
+    step: float
+    longest: int
+    """Largest sum of |w| over the rows."""
+
+
 @dataclass
 class Builder:
-    """Appends `qnn` ops to a block and integer parameters to a store."""
+    """Appends `qnn` ops to a block and integer parameters to a store.
+
+    The builder of a loop body has the builder around the loop as `outer`: parameters are loaded
+    there.
+    """
 
     module: ModuleOp
     block: Block
     floats: ParameterStore
     integers: ParameterStore
     tables: dict[str, qnn.TableOp] = field(default_factory=dict)
+    outer: Builder | None = None
 
     def add(self, op: Operation) -> SSAValue:
         """Append an op; gives its first result."""
@@ -47,6 +62,8 @@ class Builder:
 
     def parameter(self, name: str, values: npt.NDArray[Any], width: int) -> SSAValue:
         """Declare an integer parameter and load it."""
+        if self.outer is not None:
+            return self.outer.parameter(name, values, width)
         array = values.astype(storage_dtype(width))
         kind = tensor_type(array, width)
         if name not in self.integers:
@@ -93,15 +110,23 @@ class Builder:
     def product(
         self, x: SSAValue, x_grid: GridAttr, name: str, weight: npt.NDArray[Any], w_grid: GridAttr
     ) -> tuple[SSAValue, float]:
-        """x W^T with the sum's bound proved on the quantized weights; gives (sums, scale).
+        """x W^T with the sum's bound proved on the quantized weights; gives (sums, scale)."""
+        return self.times(x, x_grid, self.matrix(name, weight, w_grid))
+
+    def matrix(self, name: str, weight: npt.NDArray[Any], w_grid: GridAttr) -> Matrix:
+        """Quantize a weight matrix and load it."""
+        q = quantize(weight, w_grid)
+        loaded = self.parameter(f"{name}.q{w_grid.bits}", q, w_grid.bits)
+        return Matrix(loaded, w_grid.step, int(np.abs(q).sum(axis=1).max()))
+
+    def times(self, x: SSAValue, x_grid: GridAttr, weight: Matrix) -> tuple[SSAValue, float]:
+        """x W^T; gives (sums, scale).
 
         The bound is max over rows of sum|w| times the largest |x| of the grid (DESIGN D5).
         """
-        q = quantize(weight, w_grid)
-        loaded = self.parameter(f"{name}.q{w_grid.bits}", q, w_grid.bits)
-        bound = max(1, int(np.abs(q).sum(axis=1).max()) * -x_grid.low)
+        bound = max(1, weight.longest * -x_grid.low)
         acc = qnn.AccAttr.proved(NEUTRAL_ACCUMULATOR, bound)
-        return self.add(qnn.MatmulOp(x, loaded, acc)), x_grid.step * w_grid.step
+        return self.add(qnn.MatmulOp(x, weight.value, acc)), x_grid.step * weight.step
 
     def biased(
         self, acc: SSAValue, scale: float, name: str, bias: npt.NDArray[Any]

@@ -9,14 +9,14 @@ import numpy as np
 from xdsl.dialects.builtin import TensorType
 from xdsl.ir import Block, SSAValue
 
-from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import qnn
-from mohaq.compiler.dialects.nn import SruOp
+from mohaq.compiler.dialects.nn import FunctionAttr, SruOp
 from mohaq.compiler.dialects.param import LoadOp
 from mohaq.compiler.dialects.quant import GridAttr
 from mohaq.compiler.dialects.types import DYNAMIC, element_of, int_tensor, shape_of
 from mohaq.compiler.quantizer import quantize
 from mohaq.passes.lowering.builder import Builder
+from mohaq.passes.lowering.cell import Applied, aligned, of_state
 from mohaq.passes.lowering.tables import ONE, SIGMOID, sigmoid_points
 
 STATE_BITS = 16
@@ -31,17 +31,7 @@ def lower_sru(
     stored_input: GridAttr,
     build: Builder,
 ) -> tuple[SSAValue, SSAValue]:
-    """Emit the layer; gives (result, final state), both in the state grid.
-
-    Raises:
-        MohaqError: an output activation, which has no integer form yet.
-    """
-    if op.activation.data != "identity":
-        raise MohaqError(
-            f"output activation '{op.activation.data}' has no integer lowering yet",
-            where=f"layer '{op.label}'",
-            hint="use activation='identity', as the MOHAQ paper's model does",
-        )
+    """Emit the layer; gives (result, final state), both in the state grid."""
     weight, vector, bias = (_symbol(v) for v in (op.weight, op.vector, op.bias))
     count, gates, hidden, features = shape_of(op.weight)
     state, gate = grids["state"], grids["gate"]
@@ -74,7 +64,8 @@ def lower_sru(
             for row, title in enumerate("fr")
         )
         reverse = op.direction.data == "reverse" or d == 1
-        scan = _scan(streams, init, v_f, v_r, grids, build, reverse=reverse)
+        shown = FunctionAttr.of(op.activation.data)
+        scan = _scan(streams, init, v_f, v_r, grids, build, shown, reverse=reverse)
         outputs.append(build.add(scan))
         finals.append(scan.results[1])
     result = outputs[0] if count == 1 else build.add(qnn.ConcatOp(outputs))
@@ -94,6 +85,7 @@ def _scan(
     v_r: SSAValue,
     grids: dict[str, GridAttr],
     build: Builder,
+    shown: FunctionAttr,
     *,
     reverse: bool,
 ) -> qnn.ScanOp:
@@ -116,9 +108,10 @@ def _scan(
         total = body.add(qnn.SaturateOp(body.add(qnn.AddOp(u, term)), STATE_BITS))
         return body.add(qnn.LookupOp(total, table))
 
-    def blend(gate: SSAValue, on: SSAValue, off: SSAValue | None) -> SSAValue:
+    def blend(gate: SSAValue, on: Applied, off: SSAValue | None) -> SSAValue:
         """gate * on + (1 - gate) * off, one rounding of Q0.15 products."""
-        total = body.add(qnn.MulOp(gate, on))
+        total = body.add(qnn.MulOp(gate, on.value))
+        total = aligned(body, total, on.step / grids["state"].step)
         if off is not None:
             rest = body.add(qnn.MulOp(body.add(qnn.RsubOp(gate, ONE)), off))
             total = body.add(qnn.AddOp(total, rest))
@@ -126,8 +119,8 @@ def _scan(
 
     forget = squash(u_f, v_f)
     reset = squash(u_r, v_r)
-    state = blend(forget, before, u_x)
-    output = blend(reset, state, skip)
+    state = blend(forget, Applied(before, grids["state"].step), u_x)
+    output = blend(reset, of_state(body, state, grids["state"], shown), skip)
     block.add_op(qnn.YieldOp([output, state]))
     sequence = int_tensor([DYNAMIC, DYNAMIC, hidden], STATE_BITS)
     return qnn.ScanOp(streams, init, block, [sequence, step], "reverse" if reverse else "forward")

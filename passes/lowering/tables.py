@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
+from mohaq.compiler.dialects.nn import FunctionAttr
 from mohaq.compiler.dialects.qnn.elementwise import TABLE_SIZE
 
 SIGMOID = "sigmoid"
 
 ONE = 1 << 15
 """1.0 of the table results (Q0.15); the largest result is 32767."""
+
+HALF = (TABLE_SIZE - 1) // 2
+SEGMENT = 1 << 8
+
+WIDE = 2.0**-11
+"""Step of the inputs of a table over [-16, 16): Q4.11."""
+
+NARROW = 2.0**-12
+"""Step of the inputs of a table over [-8, 8): Q3.12. tanh(8) is one but for 2.3e-7."""
 
 
 def sigmoid_points() -> list[int]:
@@ -23,3 +34,51 @@ def sigmoid_points() -> list[int]:
         min(ONE - 1, math.floor(ONE / (1.0 + math.exp(16.0 - i * step)) + 0.5))
         for i in range(TABLE_SIZE)
     ]
+
+
+def _hard_sigmoid(x: float, alpha: float, beta: float) -> float:
+    return min(1.0, max(0.0, alpha * x + beta))
+
+
+FORMULAS: dict[str, Callable[..., float]] = {
+    "tanh": math.tanh,
+    "softsign": lambda x: x / (1.0 + abs(x)),
+    "hard_sigmoid": _hard_sigmoid,
+    "scaled_tanh": lambda x, alpha, beta: alpha * math.tanh(beta * x),
+}
+
+
+def input_step(function: FunctionAttr) -> float:
+    """Real value of one step of the table's input; the table covers 65,536 steps around 0."""
+    return NARROW if function.kind == "tanh" else WIDE
+
+
+def table_name(function: FunctionAttr) -> str:
+    """Symbol of the table: the function's name and parameters."""
+    parts = [repr(v).replace(".", "p").replace("-", "m").replace("+", "") for v in function.values]
+    return "_".join([function.kind, *parts])
+
+
+def table_points(function: FunctionAttr) -> list[int]:
+    """The function at its 257 points, rounded half up to Q0.15, at most 32767.
+
+    All but sigmoid: a point is moved by half the error that the chords on both sides of it have
+    in their middles, (e_left + e_right) / 4, so that the error of the interpolation is spread
+    to both signs and its largest value halves.
+    """
+    if function.kind == SIGMOID:
+        return sigmoid_points()
+    formula, values = FORMULAS[function.kind], function.values
+    width = SEGMENT * input_step(function)
+
+    def at(position: float) -> float:
+        return formula((position - HALF) * width, *values)
+
+    def middle(i: int) -> float:
+        """Error of the chord of segment i in its middle; outside the table 0."""
+        if not 0 <= i < TABLE_SIZE - 1:
+            return 0.0
+        return at(i + 0.5) - (at(i) + at(i + 1)) / 2
+
+    points = [at(i) + (middle(i - 1) + middle(i)) / 4 for i in range(TABLE_SIZE)]
+    return [max(-ONE, min(ONE - 1, math.floor(p * ONE + 0.5))) for p in points]

@@ -263,7 +263,3 @@ def test_missing_steps_are_named() -> None:
         lower_to_qnn(program)
     with pytest.raises(MohaqError, match="not calibrated for 5 bits"):
         lowered(calibrated(), uniform(calibrated(), 5))
-    activated = one_sru(activation="tanh", direction="forward")
-    calibrate(activated, sequences(features=4))
-    with pytest.raises(MohaqError, match="'tanh' has no integer lowering"):
-        lowered(activated, uniform(activated, 8))

@@ -52,7 +52,8 @@ class LstmOp(CellOp):
     -> result [T, B, D*P], final_h [D, B, P], final_c [D, B, H].
 
     Slots: `weight`, `input`, `recurrent`, `hidden` (h' as operand of the recurrent product)
-    are searched; `bias`, `gate` (pre-activations), `state` (c), `output` (h) have 16 bits.
+    are searched; `bias`, `peephole`, `projection`, `gate` (pre-activations), `state` (c),
+    `output` (h) have 16 bits.
     """
 
     name = "nn.lstm"
@@ -86,7 +87,14 @@ class LstmOp(CellOp):
     ROLES: ClassVar[tuple[str, ...]] = ("gate", "cell", "hidden")
     DEFAULTS: ClassVar[tuple[str, ...]] = ("sigmoid", "tanh", "tanh")
     SEARCHED_SLOTS: ClassVar[tuple[str, ...]] = ("weight", "input", "recurrent", "hidden")
-    FIXED_SLOTS: ClassVar[tuple[str, ...]] = ("bias", "gate", "state", "output")
+    FIXED_SLOTS: ClassVar[tuple[str, ...]] = (
+        "bias",
+        "peephole",
+        "projection",
+        "gate",
+        "state",
+        "output",
+    )
 
     def __init__(
         self,
