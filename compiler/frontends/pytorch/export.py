@@ -1,90 +1,152 @@
 """PyTorch models through torch.export, stopped before decomposition (DESIGN D3).
 
-A recurrent layer stays one node. Time and batch are exported as symbolic where the model
-allows it; the sizes that torch.export froze for the example are lifted back to `?`, which is
-right because every supported operation treats all time steps and sequences alike.
+A recurrent layer stays one node. torch.export freezes the sizes that recurrent layers see, so a
+module is exported at two sets of sizes that appear nowhere else in it: numbers that are such a
+size (or a multiple) mean the symbol, and both programs must come out equal. That is the proof
+that nothing depends on the sizes of the example.
 """
 
 from __future__ import annotations
 
-import operator
-import re
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import sympy
 import torch
-from torch.export import Dim, ExportedProgram
+from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 from torch.fx import Node
-from xdsl.ir import SSAValue
 
+import mohaq.compiler.frontends.pytorch.dense
+import mohaq.compiler.frontends.pytorch.elementwise
+import mohaq.compiler.frontends.pytorch.recurrent
+import mohaq.compiler.frontends.pytorch.shape
 import mohaq.compiler.modules.sru_op  # noqa: F401  registers torch.ops.mohaq.sru
 from mohaq.compiler.diagnostics import MohaqError
+from mohaq.compiler.dialects.types import DYNAMIC
 from mohaq.compiler.frontends.pytorch.archive import check_archive
-from mohaq.compiler.network import Network
+from mohaq.compiler.frontends.pytorch.importer import Importer, Sizes, operation_name
+from mohaq.compiler.frontends.pytorch.sizes import Free, find_free, resized
+from mohaq.compiler.frontends.refuse import refuse, shown
 from mohaq.compiler.program import Program
 
-PASSED_THROUGH = {
-    "aten.alias.default",
-    "aten.clone.default",
-    "aten.contiguous.default",
-    "aten.detach.default",
-    "aten.detach_.default",
-    "aten.dropout.default",
-    "aten.lift_fresh_copy.default",
-}
-"""Nodes without effect on values at inference."""
-
-ZEROS = {"aten.new_zeros.default", "aten.zeros.default", "aten.zeros_like.default"}
-
-BOOKKEEPING = {"aten.sym_size.int", "aten._assert_scalar.default"}
-"""Nodes about symbolic sizes; T and B are symbolic in the IR anyway."""
-
-SUPPORTED = ("torch.ops.mohaq.sru (mohaq.compiler.modules.SRU)", "aten.linear", "dropout")
+RECURRENT = ("aten.lstm", "aten.gru", "aten.rnn_tanh", "aten.rnn_relu", "mohaq.")
 
 
 def import_module(module: torch.nn.Module, example_inputs: tuple[Any, ...]) -> Program:
     """Export and import a module.
 
+    Weights of other float types become float32, and so does the arithmetic.
+
     Args:
         module: put in evaluation mode for the export.
-        example_inputs: float32 tensors; sequences are [T, B, F] with T and B of at least 2
-            (torch.export specialises sizes 0 and 1).
+        example_inputs: tensors as the module is called with; which of their sizes may vary is
+            found by trying.
 
     Raises:
-        MohaqError: torch.export refuses the module, or it has an operation that we do not import.
+        MohaqError: torch.export refuses the module, it has an operation that we do not import, or
+            something in it depends on the sizes of the example.
     """
-    was_training = module.training
+    for number, value in enumerate(example_inputs):
+        if not isinstance(value, torch.Tensor):
+            raise MohaqError("example inputs are tensors", where=f"input {number}")
+        if value.numel() == 0:
+            raise MohaqError("an example input has no elements", where=f"input {number}")
+    with _evaluating(module):
+        _check_call(module, example_inputs)
+        free = find_free(module, example_inputs)
+        programs = [_at(module, example_inputs, free, which) for which in (0, 1)]
+    first, second = programs
+    if first.text() != second.text():
+        raise MohaqError(
+            "the model depends on the sizes of its input",
+            where=type(module).__name__,
+            why=_difference(first.text(), second.text()),
+            hint="write it for any length and batch, or export it as .pt2 with fixed sizes",
+        )
+    return first
+
+
+@contextmanager
+def _evaluating(module: torch.nn.Module) -> Iterator[None]:
+    training = [m for m in module.modules() if m.training]
     module.eval()
     try:
-        exported = _export(module, example_inputs)
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
-        module.train(was_training)
-    return import_exported(exported)
+        for one in training:
+            one.training = True
 
 
-def _export(module: torch.nn.Module, example_inputs: tuple[Any, ...]) -> ExportedProgram:
-    batch = Dim("batch", min=1)
-    shapes: list[dict[int, Any] | None] = []
-    for number, value in enumerate(example_inputs):
-        if not isinstance(value, torch.Tensor) or value.dim() != 3:
-            raise MohaqError("example inputs are tensors of rank 3", where=f"input {number}")
-        # Sequences are [T, B, F]; states, which follow them, [D, B, H].
-        shapes.append({0: Dim("time", min=1), 1: batch} if number == 0 else {1: batch})
+def _check_call(module: torch.nn.Module, inputs: Sequence[torch.Tensor]) -> None:
     try:
-        return torch.export.export(module, example_inputs, dynamic_shapes=tuple(shapes))
-    except Exception as dynamic:  # noqa: BLE001  torch.export raises many kinds
+        module(*inputs)
+    except Exception as error:
+        raise MohaqError(
+            "the module does not run on the example inputs",
+            where=type(module).__name__,
+            why=f"{type(error).__name__}: {_first_line(error)}",
+        ) from error
+
+
+def _at(
+    module: torch.nn.Module, inputs: Sequence[torch.Tensor], free: Sequence[Free], which: int
+) -> Program:
+    sized = resized(inputs, free, which)
+    exported = _export(module, sized)
+    symbols = {
+        f.sizes[which]: sympy.Symbol(f"@{n}", integer=True, positive=True)
+        for n, f in enumerate(free)
+    }
+    return _import(exported, Sizes(symbols))
+
+
+def _export(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> ExportedProgram:
+    """Export; a module that torch.export refuses is traced by torch.fx first.
+
+    Raises:
+        MohaqError: both refuse.
+    """
+    try:
+        return torch.export.export(module, inputs, strict=False)
+    except Exception as refused:  # noqa: BLE001  torch.export raises many kinds
         try:
-            return torch.export.export(module, example_inputs)
+            traced = _Tracer().trace(module)
+            graph = torch.fx.GraphModule(module, traced)
+            return torch.export.export(graph, inputs, strict=False)
         except Exception as error:  # noqa: BLE001
             raise MohaqError(
                 "torch.export cannot export this module",
                 where=type(module).__name__,
-                why=str(error).strip().splitlines()[0] if str(error) else repr(error),
-            ) from dynamic
+                why=f"{_first_line(refused)}; torch.fx: {_first_line(error)}",
+                hint="control flow must not depend on data",
+            ) from refused
+
+
+class _Tracer(torch.fx.Tracer):
+    """Keeps recurrent layers whole."""
+
+    def is_leaf_module(self, m: torch.nn.Module, module_qualified_name: str) -> bool:
+        """Layers of torch and ours are leaves."""
+        ours = type(m).__module__.startswith("mohaq.")
+        return ours or super().is_leaf_module(m, module_qualified_name)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line for line in str(error).strip().splitlines() if line.strip()]
+    return shown(lines[0].strip()) if lines else type(error).__name__
+
+
+def _difference(a: str, b: str) -> str:
+    for one, two in zip(a.splitlines(), b.splitlines(), strict=False):
+        if one != two:
+            return f"'{one.strip()[:160]}' at one size, '{two.strip()[:160]}' at another"
+    return "it makes another number of operations at another size"
 
 
 def import_file(path: Path) -> Program:
@@ -110,182 +172,115 @@ def import_file(path: Path) -> Program:
     return import_exported(exported)
 
 
-@dataclass
-class _Importer:
-    exported: ExportedProgram
-    net: Network = field(default_factory=Network)
-    values: dict[str, Any] = field(default_factory=dict)
-    """Node name -> SSA value, tensor (parameters), tuple of values, or None (zeros)."""
-    sequences: int = 0
-
-
 def import_exported(exported: ExportedProgram) -> Program:
     """Import an exported program.
+
+    Sizes that were exported as symbolic stay so. Where torch.export froze time and batch, as
+    it does for recurrent layers, they are lifted: the first two extents of inputs of rank 3.
 
     Raises:
         MohaqError: an operation that we do not import, named with its place in the source.
     """
-    work = _Importer(exported)
+    return _import(exported, Sizes())
+
+
+def _import(exported: ExportedProgram, sizes: Sizes) -> Program:
+    work = Importer(sizes)
     kinds = {s.arg.name: s for s in exported.graph_signature.input_specs if hasattr(s.arg, "name")}
-    state_users = _state_inputs(exported)
-    results: list[SSAValue] = []
+    frozen = not sizes.symbols and any(
+        operation_name(n).startswith(RECURRENT) for n in exported.graph.nodes
+    )
+    held = {**exported.state_dict, **exported.constants}
+    result: Node | None = None
     for node in exported.graph.nodes:
         if node.op == "placeholder":
             spec = kinds[node.name]
             if spec.kind is InputKind.USER_INPUT:
-                work.values[node.name] = _argument(work, node, state_users)
+                _argument(work, node, frozen)
             else:
-                work.values[node.name] = _tensor(exported, spec.target)
+                tensor = held.get(spec.target)
+                if not isinstance(tensor, torch.Tensor):
+                    raise MohaqError(
+                        f"the exported model has no data for '{shown(str(spec.target))}'"
+                    )
+                work.values[node.name] = tensor
+                work.titles[node.name] = str(spec.target)
         elif node.op == "call_function":
-            work.values[node.name] = _call(work, node)
+            work.run(node)
         elif node.op == "output":
-            results = [_result(work, arg) for arg in node.args[0]]
+            result = node
         else:
-            raise _refuse(node, f"graph node '{node.op}'")
-    if not results:
+            raise refuse(f"{node.op} node", name=node.name)
+    return _finish(work, result)
+
+
+def _argument(work: Importer, node: Node, frozen: bool) -> None:
+    value = node.meta.get("val")
+    if not isinstance(value, torch.Tensor) or value.dtype not in (
+        torch.float32,
+        torch.float64,
+        torch.float16,
+        torch.bfloat16,
+        torch.int64,
+        torch.int32,
+    ):
+        raise refuse("input", name=node.name, why="it is no tensor of real or whole numbers")
+    shape: list[int] = []
+    names: list[str | None] = []
+    for place, size in enumerate(value.shape):
+        lifted: Any = (
+            str(size.node.expr) if isinstance(size, torch.SymInt) else work.sizes.lift(size)
+        )
+        if isinstance(lifted, sympy.Symbol):
+            lifted = lifted.name.removeprefix("@")
+        elif frozen and not isinstance(size, torch.SymInt) and value.dim() == 3 and place < 2:
+            is_state = place == 0 and _is_state(node)
+            lifted = size if is_state else f"{node.name}.{place}"
+        symbolic = isinstance(lifted, str)
+        shape.append(DYNAMIC if symbolic else int(lifted))
+        names.append(lifted if symbolic else None)
+    made = work.net.argument(shape, name=node.name, indices=not value.dtype.is_floating_point)
+    work.extents.name(made, names)
+    for extent, size in zip(work.extents.of(made), value.shape, strict=True):
+        if isinstance(extent, sympy.Symbol) and isinstance(size, int):
+            work.sizes.hints[extent] = size
+    work.values[node.name] = made
+
+
+def _is_state(node: Node) -> bool:
+    """Whether an input is (part of) the initial state of a recurrent layer."""
+    for user in node.users:
+        name = operation_name(user)
+        if name == "mohaq.sru" and len(user.args) > 1 and user.args[1] is node:
+            return True
+        if name.startswith(RECURRENT[:-1]) and len(user.args) > 1:
+            hx = user.args[1]
+            if hx is node or (isinstance(hx, (list, tuple)) and node in hx):
+                return True
+    return False
+
+
+def _finish(work: Importer, result: Node | None) -> Program:
+    from mohaq.compiler.frontends.pytorch.importer import Call
+
+    outputs: Any = result.args[0] if result is not None else ()
+    outputs = outputs if isinstance(outputs, (list, tuple)) else (outputs,)
+    values = []
+    for output in outputs:
+        if output is None:
+            continue
+        assert result is not None
+        held = work.resolve(output)
+        values.append(work.as_value(Call(work, result), held, "result"))
+    if not values:
         raise MohaqError("the model returns nothing")
-    program = work.net.finish(results)
-    if not any(program.layers()):
-        raise MohaqError("the model has no layers")
+    program = work.net.finish(values)
+    program.prune_parameters()
     return program
 
 
-def _state_inputs(exported: ExportedProgram) -> set[str]:
-    """Placeholders that are initial states of an SRU."""
-    found = set()
-    for node in exported.graph.nodes:
-        if _name(node) == "mohaq.sru.default" and isinstance(node.args[1], Node):
-            found.add(node.args[1].name)
-    return found
+def supported() -> Mapping[str, str]:
+    """Operation of the exported graph -> what it becomes."""
+    from mohaq.compiler.frontends.pytorch.importer import BECOMES
 
-
-def _argument(work: _Importer, node: Node, states: set[str]) -> SSAValue:
-    value = node.meta.get("val")
-    if not isinstance(value, torch.Tensor) or value.dtype != torch.float32 or value.dim() != 3:
-        raise _refuse(node, "a model input that is no float32 tensor of rank 3")
-    if node.name in states:
-        return work.net.state(int(value.shape[0]), int(value.shape[2]))
-    work.sequences += 1
-    if work.sequences > 1:
-        raise _refuse(node, "a second sequence input")
-    return work.net.sequence(int(value.shape[2]))
-
-
-def _tensor(exported: ExportedProgram, target: str | None) -> torch.Tensor:
-    held = {**exported.state_dict, **exported.constants}
-    if target is None or not isinstance(held.get(target), torch.Tensor):
-        raise MohaqError(f"the exported model has no data for '{target}'")
-    found = held[target]
-    assert isinstance(found, torch.Tensor)
-    return found
-
-
-def _name(node: Node) -> str:
-    return str(node.target) if node.op == "call_function" else ""
-
-
-def _call(work: _Importer, node: Node) -> Any:
-    name = _name(node)
-    if node.target is operator.getitem:
-        return _before(work, node)[node.args[1]]
-    if name in PASSED_THROUGH:
-        if name == "aten.dropout.default" and len(node.args) > 2 and node.args[2]:
-            raise _refuse(node, "dropout in training mode")
-        return _before(work, node)
-    if name in ZEROS or name in BOOKKEEPING or node.target in (operator.mul, operator.add):
-        return None
-    handler = HANDLERS.get(name)
-    if handler is None:
-        raise _refuse(node, f"operation '{name}'")
-    return handler(work, node)
-
-
-def _before(work: _Importer, node: Node) -> Any:
-    """Value of the node's first operand."""
-    source = node.args[0]
-    if not isinstance(source, Node):
-        raise _refuse(node, f"operand '{source}'")
-    return work.values[source.name]
-
-
-def _value(work: _Importer, node: Node, argument: Any) -> SSAValue:
-    found = work.values.get(argument.name) if isinstance(argument, Node) else None
-    if not isinstance(found, SSAValue):
-        raise _refuse(node, f"operand '{argument}', which is not computed by a layer or an input")
-    return found
-
-
-def _data(work: _Importer, node: Node, argument: Any) -> Any:
-    found = work.values.get(argument.name) if isinstance(argument, Node) else None
-    if not isinstance(found, torch.Tensor):
-        raise _refuse(node, f"'{argument}' as weights, which is not a parameter")
-    return found.detach().to(torch.float32).numpy()
-
-
-def _layer_name(work: _Importer, node: Node) -> str:
-    """Module path of the layer, from the export's stack; unique in the program."""
-    stack = node.meta.get("nn_module_stack") or {}
-    path = next(reversed(stack.values()))[0] if stack else ""
-    base = re.sub(r"[^A-Za-z0-9_.]", "_", path.removeprefix("L['self'].")).strip(".") or node.name
-    taken = set(work.values.get("#names", ()))
-    name, number = base, 1
-    while name in taken:
-        number += 1
-        name = f"{base}_{number}"
-    work.values["#names"] = (*taken, name)
-    return name
-
-
-def _linear(work: _Importer, node: Node) -> SSAValue:
-    x, weight, *bias = node.args
-    name = _layer_name(work, node)
-    given = bias[0] if bias else node.kwargs.get("bias")
-    return work.net.linear(
-        name,
-        _value(work, node, x),
-        _data(work, node, weight),
-        None if given is None else _data(work, node, given),
-    )
-
-
-def _sru(work: _Importer, node: Node) -> tuple[SSAValue, SSAValue]:
-    x, c0, weight, vector, bias, direction, skip, skip_scale, activation = node.args
-    held = work.values.get(c0.name) if isinstance(c0, Node) else None
-    if held is not None and not isinstance(held, SSAValue):
-        raise _refuse(node, "an initial state that is a parameter")
-    return work.net.sru(
-        _layer_name(work, node),
-        _value(work, node, x),
-        _data(work, node, weight),
-        _data(work, node, vector),
-        _data(work, node, bias),
-        held,
-        direction=str(direction),
-        skip=str(skip),
-        skip_scale=float(skip_scale),  # type: ignore[arg-type]
-        activation=str(activation),
-    )
-
-
-HANDLERS: dict[str, Callable[[_Importer, Node], Any]] = {
-    "aten.linear.default": _linear,
-    "mohaq.sru.default": _sru,
-}
-
-
-def _result(work: _Importer, argument: Any) -> SSAValue:
-    found = work.values.get(argument.name) if isinstance(argument, Node) else None
-    if not isinstance(found, SSAValue):
-        raise MohaqError(f"result '{argument}' of the model is not computed by a layer")
-    return found
-
-
-def _refuse(node: Node, what: str) -> MohaqError:
-    trace = (node.meta.get("stack_trace") or "").strip().splitlines()
-    place = trace[-2].strip() if len(trace) > 1 else None
-    return MohaqError(
-        f"cannot import {what}",
-        where=f"node '{node.name}'",
-        why=place,
-        hint=f"supported today: {', '.join(SUPPORTED)}",
-    )
+    return dict(BECOMES)

@@ -1,0 +1,118 @@
+"""Which sizes of a module's inputs may vary, found by trying."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+Place = tuple[int, int]
+"""(input, extent)."""
+
+COMBINATIONS = 64
+"""Groups tried for one size."""
+
+
+@dataclass(frozen=True)
+class Free:
+    """A size that may vary: the places (input, extent) that have it, and two sizes to export at."""
+
+    places: tuple[tuple[int, int], ...]
+    sizes: tuple[int, int]
+
+
+def find_free(module: torch.nn.Module, inputs: Sequence[torch.Tensor]) -> tuple[Free, ...]:
+    """Groups of extents that can be changed together without the module failing.
+
+    Extents of one size at one place belong together (the batch of several inputs); if they
+    cannot vary together, extents of one size anywhere are tried, then single ones.
+    """
+    primes = _unused_primes(module, inputs)
+    places = [(n, axis) for n, value in enumerate(inputs) for axis in range(value.dim())]
+    found: list[Free] = []
+    done: set[tuple[int, int]] = set()
+
+    def attempt(group: Sequence[tuple[int, int]]) -> None:
+        chosen = tuple(p for p in group if p not in done)
+        if not chosen or len(chosen) < len(group):
+            return
+        free = Free(chosen, (next(primes), next(primes)))
+        if all(_runs(module, resized(inputs, [*found, free], which)) for which in (0, 1)):
+            found.append(free)
+            done.update(chosen)
+
+    by_both: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    by_size: dict[int, list[tuple[int, int]]] = {}
+    for n, axis in places:
+        size = inputs[n].shape[axis]
+        by_both.setdefault((size, axis), []).append((n, axis))
+        by_size.setdefault(size, []).append((n, axis))
+    for group in (
+        *by_both.values(),
+        *_one_each(by_size),
+        *by_size.values(),
+        *([p] for p in places),
+    ):
+        attempt(group)
+    return tuple(found)
+
+
+def _one_each(by_size: Mapping[int, Sequence[Place]]) -> Iterator[list[Place]]:
+    """Groups of one extent of each input that has the size, e.g. batch first, states not."""
+    for group in by_size.values():
+        axes: dict[int, list[Place]] = {}
+        for place in group:
+            axes.setdefault(place[0], []).append(place)
+        for chosen in itertools.islice(itertools.product(*axes.values()), COMBINATIONS):
+            yield list(chosen)
+
+
+def resized(
+    inputs: Sequence[torch.Tensor], free: Sequence[Free], which: int
+) -> tuple[torch.Tensor, ...]:
+    """The inputs with the free extents at one of their two sizes; values repeat."""
+    made = []
+    for n, value in enumerate(inputs):
+        shape = list(value.shape)
+        for one in free:
+            for place, axis in one.places:
+                if place == n:
+                    shape[axis] = one.sizes[which]
+        grown = value
+        for axis, size in enumerate(shape):
+            index = torch.arange(size) % grown.shape[axis]
+            grown = grown.index_select(axis, index)
+        made.append(grown)
+    return tuple(made)
+
+
+def _runs(module: torch.nn.Module, inputs: Sequence[torch.Tensor]) -> bool:
+    try:
+        module(*inputs)
+    except Exception:  # noqa: BLE001  any failure means that the size is fixed
+        return False
+    return True
+
+
+class _Primes:
+    """Primes that divide no size of the module, each given once."""
+
+    def __init__(self, taken: set[int]) -> None:
+        self._taken = taken
+        self._last = 10
+
+    def __next__(self) -> int:
+        candidate = self._last + 1
+        while any(candidate % d == 0 for d in range(2, int(candidate**0.5) + 1)) or any(
+            size % candidate == 0 for size in self._taken
+        ):
+            candidate += 1
+        self._last = candidate
+        return candidate
+
+
+def _unused_primes(module: torch.nn.Module, inputs: Sequence[torch.Tensor]) -> _Primes:
+    held = [*module.parameters(), *module.buffers(), *inputs]
+    return _Primes({size for tensor in held for size in tensor.shape if size > 1})
