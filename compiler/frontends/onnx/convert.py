@@ -279,6 +279,10 @@ class GraphImporter:
                 found = converter(self, node)
             except VerifyException as error:
                 raise node.refuse(str(error)) from None
+            except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+                # A damaged node: inputs left out, ranks that do not fit, wrong kinds of attributes.
+                why = f"its inputs or attributes do not fit each other: {shown(str(error))}"
+                raise node.refuse(why) from error
             made = found if isinstance(found, list) else [found]
         for name, value in zip(node.outputs, made, strict=False):
             if name:

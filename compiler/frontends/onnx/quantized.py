@@ -49,7 +49,12 @@ def _grid(work: GraphImporter, node: Node, kind: str, rank: int) -> Grid:
     if not (np.isfinite(scale).all() and (scale > 0).all()):
         raise node.refuse("a scale is not positive and finite")
     width, signed = KINDS[kind]
-    axis = int(node.get("axis", 1)) % max(rank, 1) if scale.size > 1 else 0
+    if scale.size == 0 or zero.size != scale.size:
+        raise node.refuse(f"it has {scale.size} scales and {zero.size} zero points")
+    axis = int(node.get("axis", 1)) if scale.size > 1 else 0
+    if scale.size > 1 and not -rank <= axis < rank:
+        raise node.refuse(f"its input has no axis {axis}")
+    axis %= max(rank, 1)
     return Grid(scale.reshape(-1), zero.reshape(-1), width, signed, axis)
 
 
@@ -73,6 +78,10 @@ def dequantize(work: GraphImporter, node: Node) -> Held:
         grid = _grid(work, node, str(held.dtype), held.ndim)
         shape = [1] * held.ndim
         if grid.scale.size > 1:
+            if held.shape[grid.axis] != grid.scale.size:
+                raise node.refuse(
+                    f"it has {grid.scale.size} scales for {held.shape[grid.axis]} channels"
+                )
             shape[grid.axis] = -1
         scale, zero = grid.scale.reshape(shape), grid.zero.reshape(shape)
         real = ((held.astype(np.int64) - zero) * scale).astype(np.float32)
