@@ -61,9 +61,10 @@ def _import(model: onnx.ModelProto, constants: Mapping[str, Any], where: str) ->
     try:
         return finish(work, model.graph)
     except MohaqError as error:
-        if error.where and not error.where.startswith(where):
-            error.where = f"{where}: {error.where}"
-        raise
+        if error.where and error.where.startswith(where):
+            raise
+        place = f"{where}: {error.where}" if error.where else where
+        raise MohaqError(error.what, where=place, why=error.why, hint=error.hint) from error
 
 
 __all__ = ["import_file", "import_model", "supported"]

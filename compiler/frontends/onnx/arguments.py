@@ -120,7 +120,8 @@ def _argument(
         else:
             shape.append(dim.dim_value if dim.HasField("dim_value") else DYNAMIC)
         fixed *= max(shape[-1], 1)
-        names.append(dim.dim_param or None)
+        # A size without a name can be fixed by its place, so messages call it that.
+        names.append(dim.dim_param or f"{info.name}.{axis}")
     if fixed > LARGEST_INPUT:
         raise MohaqError("the input is too large", where=place, why=f"{fixed} elements")
     value = work.net.argument(shape, name=info.name, indices=kind in INTEGERS)

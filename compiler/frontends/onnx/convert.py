@@ -8,7 +8,7 @@ what follows it), or a value of the program under construction.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ from xdsl.ir import Operation, SSAValue
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects.types import DYNAMIC, shape_of
 from mohaq.compiler.frontends.extents import Extents
-from mohaq.compiler.frontends.onnx.folding import fold
+from mohaq.compiler.frontends.onnx.folding import Folder
 from mohaq.compiler.frontends.refuse import refuse, shown
 from mohaq.compiler.network import Network
 from mohaq.compiler.program import Program
@@ -35,6 +35,9 @@ FLOATS = {
     onnx.TensorProto.FLOAT16,
     onnx.TensorProto.BFLOAT16,
 }
+LARGEST = 1 << 29
+"""Elements of a parameter: 2 GiB of real values."""
+
 INTEGERS = {onnx.TensorProto.INT64, onnx.TensorProto.INT32}
 
 
@@ -137,8 +140,9 @@ class GraphImporter:
         self.net = Network()
         self.extents = Extents()
         self.opset = opset
+        self.fold = Folder(opset)
         self.fixed = dict(constants or {})
-        self.values: dict[str, Held] = {}
+        self.values: MutableMapping[str, Held] = {}
         self.labels: set[str] = set()
         self._parameters: dict[tuple[str, int], SSAValue] = {}
         self._kept: list[Array] = []
@@ -213,6 +217,10 @@ class GraphImporter:
         if key not in self._parameters:
             if array.size == 0:
                 raise MohaqError("a tensor has no elements", where=f"tensor '{shown(name)}'")
+            if array.size > LARGEST:
+                raise MohaqError(
+                    "a tensor is too large", where=f"tensor '{shown(name)}'", why=f"{array.shape}"
+                )
             label = self.unique(name)
             if array.dtype.kind in "iub":
                 self._parameters[key] = self.net.indices(label, array)
@@ -308,7 +316,7 @@ class GraphImporter:
             if found.dtype == object:
                 return None
             inputs.append(found)
-        return list(fold(node.proto, inputs, self.opset))
+        return self.fold(node.proto, inputs)
 
 
 def whole(value: Any) -> int | None:
@@ -330,6 +338,7 @@ def body_program(work: GraphImporter, graph: onnx.GraphProto, shapes: Iterable[A
         MohaqError: it uses computed values from outside, or holds something we do not import.
     """
     inner = GraphImporter(work.opset)
+    inner.fold = work.fold  # one budget for all graphs of the model
     inner.values = {
         k: v for k, v in work.values.items() if isinstance(v, (np.ndarray, GridConstant))
     }

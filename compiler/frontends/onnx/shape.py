@@ -14,6 +14,7 @@ from xdsl.ir import SSAValue
 
 from mohaq.compiler.dialects import nn
 from mohaq.compiler.dialects.types import DYNAMIC, element_of, shape_of
+from mohaq.compiler.frontends.onnx.conditions import undecided, undecided_size
 from mohaq.compiler.frontends.onnx.convert import (
     FLOATS,
     Array,
@@ -123,7 +124,7 @@ def compare(work: GraphImporter, node: Node) -> Held:
     """Comparisons of sizes, where they can be decided."""
     held = [work.held(node, n) for n in range(len(node.inputs))]
     if node.kind == "Not" or not all(isinstance(h, np.ndarray) for h in held):
-        raise node.refuse("comparisons of computed values are not supported")
+        raise undecided(work, node, held)
     relation = {
         "Equal": sympy.Eq,
         "Greater": sympy.Gt,
@@ -134,10 +135,7 @@ def compare(work: GraphImporter, node: Node) -> Held:
     made = np.frompyfunc(lambda a, b: relation(sympy.sympify(a), sympy.sympify(b)), 2, 1)(*held)
     flat = [bool(v) if v in (sympy.true, sympy.false) else None for v in np.ravel(made).tolist()]
     if None in flat:
-        raise node.refuse(
-            "it depends on the length or the batch of the input",
-            "fix that size by its name: constants={'sequence': 576}, or --set sequence=576",
-        )
+        raise undecided_size(node, np.ravel(made).tolist())
     return np.array(flat, dtype=bool).reshape(np.shape(made))
 
 
