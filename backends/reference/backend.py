@@ -35,6 +35,7 @@ from mohaq.compiler.dialects.qnn.matmul import needed_bits
 from mohaq.compiler.program import Program
 
 WIDTHS = (2, 4, 8, 16)
+KINDS = ("linear", "sru", "rnn", "lstm", "gru", "ligru", "qrnn")
 
 
 class ReferenceBackend(Backend):
@@ -56,10 +57,16 @@ class ReferenceBackend(Backend):
 
     def legality(self, layer: Layer, target: Target) -> Legality:
         """One tied group a layer: all slots 2, 4, 8 or 16 bits."""
-        if layer.kind not in {"linear", "sru"}:
+        if layer.kind not in KINDS:
             raise MohaqError(
                 f"target '{target.name}' cannot run a layer of kind '{layer.kind}'",
                 where=f"layer '{layer.name}'",
+            )
+        if layer.projected:
+            raise MohaqError(
+                f"target '{target.name}' has one width for all products of a layer",
+                where=f"layer '{layer.name}'",
+                why="the projection of an LSTM has 16 bits",
             )
         usable = [w for w in WIDTHS if w <= target.whole("datapath_bits")]
         slots = tuple(Slot(layer.name, slot) for slot in layer.slots)

@@ -1,10 +1,11 @@
 """Costs from layer table and genes, for many candidates at once.
 
 Frame: one time step of one sequence. Per layer with width w:
-  cycles   = frames * (ceil(K N / lanes(w)) + units * unit_cycles) (+ reconfigure_cycles when w
-             differs from the layer before), lanes(w) = datapath_bits // w
-  size     = ceil(K N w / 8) + 2 * (16-bit words)
-  energy   = frames * (K N w * bit_energy + units * unit_energy + size * cache_energy)
+  cycles   = frames * (sum over products of ceil(K N / lanes(w)) + units * unit_cycles)
+             (+ reconfigure_cycles when w differs from the layer before),
+             lanes(w) = datapath_bits // w
+  size     = sum over products of ceil(K N w / 8) + 2 * (16-bit words)
+  energy   = frames * (sum of K N w * bit_energy + units * unit_energy + size * cache_energy)
 Whole program: bytes beyond the cache are read from shared memory every frame, and the core
 idles at `idle_power` for all of the time. Neither term adds up over layers.
 """
@@ -26,6 +27,7 @@ from mohaq.backends.base import (
     Target,
     Workload,
 )
+from mohaq.compiler.analysis.functions import EXACT
 from mohaq.compiler.analysis.layers import Layer, LayerTable
 from mohaq.compiler.assignment import Slot
 from mohaq.compiler.diagnostics import MohaqError
@@ -66,10 +68,37 @@ def costs(counters: Mapping[str, int], target: Target) -> Costs:
 
 
 def words(layer: Layer) -> int:
-    """16-bit words beside the matrix: an SRU's bias has a word for every row of its product."""
+    """16-bit words beside the matrices: a bias has a word for every row of its product."""
+    units = layer.directions * layer.hidden
     if layer.kind == "sru":
-        return layer.outputs + 2 * layer.directions * layer.hidden
-    return layer.outputs if layer.bias else 0
+        return layer.outputs + 2 * units
+    held = layer.outputs if layer.bias else 0
+    held += layer.recurrent_outputs if layer.recurrent_bias else 0
+    return held + layer.peepholes * units
+
+
+def tables(layer: Layer) -> set[str]:
+    """Function tables that the layer reads: its functions but for those exact in integers."""
+    return {f for f in layer.functions if f.partition(" ")[0] not in EXACT}
+
+
+def products(layer: Layer) -> list[int]:
+    """Elements of every matrix that the layer multiplies by in a frame."""
+    if layer.kind == "qrnn" and layer.window > 1:
+        return [layer.weights // layer.directions] * layer.directions
+    found = [layer.weights]
+    each = layer.recurrent_weights // layer.directions
+    if layer.recurrent_outputs and layer.kind == "gru" and not layer.reset_after:
+        found += [each * 2 // 3, each // 3] * layer.directions
+    elif layer.recurrent_outputs:
+        found += [each] * layer.directions
+    return found
+
+
+def units(layer: Layer) -> int:
+    """Elements of all states of the layer's loops."""
+    states = 2 if layer.kind == "lstm" else 1
+    return states * layer.directions * layer.hidden
 
 
 class ReferenceCostModel(CostModel):
@@ -79,7 +108,7 @@ class ReferenceCostModel(CostModel):
         self._table = table
         self._space = space
         self._target = target
-        self._tables = TABLE_WORDS if any(x.kind == "sru" for x in table) else 0
+        self._tables = TABLE_WORDS * len({name for x in table for name in tables(x)})
 
     def cost(
         self, genomes: npt.ArrayLike, workload: Workload, options: Options
@@ -98,17 +127,21 @@ class ReferenceCostModel(CostModel):
         before: npt.NDArray[np.int64] | None = None
         for layer in self._table:
             width = widths[Slot(layer.name, "weight")]
-            units = layer.directions * layer.hidden
             lanes = target.whole("datapath_bits") // width
-            steps = -(-layer.weights // lanes) + units * target.whole("unit_cycles")
-            held = -(-layer.weights * width // 8) + 2 * words(layer)
+            steps = zero + units(layer) * target.whole("unit_cycles")
+            held = zero + 2 * words(layer)
+            elements = 0
+            for matrix in products(layer):
+                steps = steps - (-matrix // lanes)
+                held = held - (-matrix * width // 8)
+                elements += matrix
             changed = zero if before is None else (width != before).astype(np.int64)
             before = width
             counters["cycles"] = (
                 counters["cycles"] + frames * steps + changed * target.whole("reconfigure_cycles")
             )
-            counters["product_bits"] = counters["product_bits"] + frames * layer.weights * width
-            counters["unit_steps"] = counters["unit_steps"] + frames * units
+            counters["product_bits"] = counters["product_bits"] + frames * elements * width
+            counters["unit_steps"] = counters["unit_steps"] + frames * units(layer)
             counters["cache_bytes"] = counters["cache_bytes"] + frames * held
             size = size + held
         beyond = np.maximum(size - target.whole("cache_bytes"), 0)

@@ -14,7 +14,7 @@ from xdsl.dialects.func import ReturnOp
 from xdsl.ir import Block, Operation, SSAValue
 
 from mohaq.backends.base import Target
-from mohaq.backends.reference.estimate import layer_of
+from mohaq.backends.reference.estimate import computes, layer_of, load_facts
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import qnn
 from mohaq.compiler.dialects.param import LoadOp
@@ -102,6 +102,7 @@ class _Writer:
             assert isinstance(end, qnn.YieldOp)
             return {
                 "layer": layer_of(op),
+                "computes": computes(op),
                 "inputs": len(op.inputs),
                 "reverse": op.direction.data == "reverse",
                 "arguments": arguments,
@@ -116,13 +117,18 @@ def _matmul(op: Any) -> dict[str, Any]:
     return {"layer": layer_of(op), "bits": int_width(op.weight)[0], "bound": op.acc.bound.data}
 
 
+def _load(op: LoadOp) -> dict[str, Any]:
+    layer, bits = load_facts(op)
+    return {"name": op.symbol, "layer": layer, "bits": bits}
+
+
 def _range(op: Any) -> dict[str, Any]:
     bits, signed = int_width(op.result)
     return {"bits": bits, "signed": signed}
 
 
 _FACTS: dict[type[Operation], Callable[[Any], dict[str, Any]]] = {
-    LoadOp: lambda op: {"name": op.symbol},
+    LoadOp: _load,
     qnn.MatmulOp: _matmul,
     qnn.RequantizeOp: lambda op: {"scales": [list(s) for s in op.scales()], **_range(op)},
     qnn.BiasOp: lambda op: {"shifts": [op.acc_shift.value.data, op.bias_shift.value.data]},

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from math import prod
+
 from xdsl.dialects.builtin import IntegerAttr, StringAttr
+from xdsl.ir import Block, Operation
 
 from mohaq.backends.base import Costs, Estimate, Target, Workload
 from mohaq.backends.reference.cost import costs
@@ -26,27 +30,23 @@ def estimate_program(program: Program, target: Target, workload: Workload) -> Es
     rows: dict[str, dict[str, int]] = {}
     held = _bytes_by_layer(program)
     before: int | None = None
-    for op in program.entry.body.block.ops:
-        if not isinstance(op, (qnn.MatmulOp, qnn.ScanOp)):
-            continue
-        name = layer_of(op)
-        row = rows.setdefault(name, dict.fromkeys(COUNTERS, 0))
+    for op in _costly(program.entry.body.block):
+        row = rows.setdefault(layer_of(op), dict.fromkeys(COUNTERS, 0))
         if isinstance(op, qnn.MatmulOp):
-            width = op.attributes[WIDTH]
-            assert isinstance(width, IntegerAttr)
-            bits = width.value.data
+            bits = width_of(op)
             n, k = shape_of(op.weight)
             lanes = target.whole("datapath_bits") // bits
             row["cycles"] += frames * -(-n * k // lanes)
             row["product_bits"] += frames * n * k * bits
-            row["cache_bytes"] += frames * held[name]
             if before is not None and before != bits:
                 row["cycles"] += target.whole("reconfigure_cycles")
             before = bits
-        else:
-            units = shape_of(op.outs[op.output_count])[-1]
+        elif isinstance(op, qnn.ScanOp) and computes(op):
+            units = sum(shape_of(s)[-1] for s in op.outs[op.output_count :])
             row["cycles"] += frames * units * target.whole("unit_cycles")
             row["unit_steps"] += frames * units
+    for name, row in rows.items():
+        row["cache_bytes"] = frames * held.get(name, 0)
     size = sum(held.values()) + _table_bytes(program)
     total = {name: sum(row[name] for row in rows.values()) for name in COUNTERS}
     total["shared_bytes"] = max(size - target.whole("cache_bytes"), 0) * frames
@@ -54,7 +54,22 @@ def estimate_program(program: Program, target: Target, workload: Workload) -> Es
     return Estimate(workload, costs(total, target), layers, size)
 
 
-def layer_of(op: qnn.MatmulOp | qnn.ScanOp) -> str:
+def _costly(block: Block) -> Iterator[qnn.MatmulOp | qnn.ScanOp]:
+    """Products and recurrences in order; a loop's products come after it."""
+    for op in block.ops:
+        if isinstance(op, qnn.MatmulOp):
+            yield op
+        elif isinstance(op, qnn.ScanOp):
+            yield op
+            yield from _costly(op.body.block)
+
+
+def computes(op: qnn.ScanOp) -> bool:
+    """Whether a recurrence does more than hand values on, which costs nothing."""
+    return any(not isinstance(o, (LoadOp, qnn.YieldOp)) for o in op.body.block.ops)
+
+
+def layer_of(op: Operation) -> str:
     """Layer that `lower` noted on an operation.
 
     Raises:
@@ -66,29 +81,32 @@ def layer_of(op: qnn.MatmulOp | qnn.ScanOp) -> str:
     return found.data
 
 
-def _bytes_by_layer(program: Program) -> dict[str, int]:
-    """Weights at their width, everything else in 16-bit words; charged to its layer.
+def width_of(op: qnn.MatmulOp) -> int:
+    """Width that `lower` noted on a product."""
+    width = op.attributes[WIDTH]
+    assert isinstance(width, IntegerAttr)
+    return int(width.value.data)
 
-    A parameter belongs to the layer whose product it follows or feeds.
+
+def load_facts(op: LoadOp) -> tuple[str, int]:
+    """(layer, bits in memory) of a parameter: of its first user; weights at their width.
+
+    Raises:
+        MohaqError: nothing uses it, or the program was not lowered by this backend.
     """
+    uses = list(op.result.uses)
+    if not uses:
+        raise MohaqError(f"nothing uses parameter '{op.symbol}'")
+    weight = any(isinstance(u.operation, qnn.MatmulOp) for u in uses)
+    return layer_of(uses[0].operation), int_width(op.result)[0] if weight else 16
+
+
+def _bytes_by_layer(program: Program) -> dict[str, int]:
     held: dict[str, int] = {}
-    waiting = 0
-    name: str | None = None
-    for op in program.entry.body.block.ops:
+    for op in program.entry.walk():
         if isinstance(op, LoadOp):
-            elements = 1
-            for extent in shape_of(op.result):
-                elements *= extent
-            if any(isinstance(use.operation, qnn.MatmulOp) for use in op.result.uses):
-                waiting += -(-elements * int_width(op.result)[0] // 8)
-            elif name is None:
-                waiting += 2 * elements
-            else:
-                held[name] += 2 * elements
-        elif isinstance(op, qnn.MatmulOp):
-            name = layer_of(op)
-            held[name] = held.get(name, 0) + waiting
-            waiting = 0
+            name, bits = load_facts(op)
+            held[name] = held.get(name, 0) - (-prod(shape_of(op.result)) * bits // 8)
     return held
 
 

@@ -5,7 +5,7 @@ Knows nothing but the folder: not the estimate, the lowering or the interpreters
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,23 +84,12 @@ class _Machine:
         return Estimate(workload, self._priced(total), layers, size)
 
     def _memory(self) -> dict[str, int]:
-        """Bytes that each layer's integers take, in the order they are loaded."""
+        """Bytes that each layer's integers take."""
         held: dict[str, int] = {}
-        weights = {row["in"][1]: row["bits"] for row in self._data["ops"] if row["op"] == "matmul"}
-        ahead, layer = 0, None
-        for row in self._data["ops"]:
+        for row in _nested(self._data["ops"]):
             if row["op"] == "load":
                 count = self._integers[row["name"]].size
-                if row["out"][0] in weights:
-                    ahead += -(-count * weights[row["out"][0]] // 8)
-                elif layer is None:
-                    ahead += 2 * count
-                else:
-                    held[layer] += 2 * count
-            elif row["op"] == "matmul":
-                layer = row["layer"]
-                held[layer] = held.get(layer, 0) + ahead
-                ahead = 0
+                held[row["layer"]] = held.get(row["layer"], 0) - (-count * row["bits"] // 8)
         return held
 
     def _priced(self, row: Mapping[str, int]) -> Costs:
@@ -176,13 +165,19 @@ class _Machine:
             for held, value in zip(outs, made[:emitted], strict=True):
                 held.append(value)
             states = made[emitted:]
-            for state in states:
+            for state in states if row["computes"] else ():
                 self._count(row["layer"], "unit_steps", state.size)
                 self._count(
                     row["layer"], "cycles", state.size * int(self._constants["unit_cycles"])
                 )
         ordered = [held[::-1] if row["reverse"] else held for held in outs]
         return (*(np.stack(held) for held in ordered), *states)
+
+
+def _nested(rows: Sequence[Row]) -> Iterator[Row]:
+    for row in rows:
+        yield row
+        yield from _nested(row.get("body", ()))
 
 
 def _requantize(_: _Machine, row: Row, given: list[Array]) -> tuple[Array, ...]:

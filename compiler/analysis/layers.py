@@ -16,6 +16,7 @@ from mohaq.compiler.analysis.functions import is_bounded
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects.nn import (
     POOLINGS,
+    FunctionAttr,
     GruOp,
     LayerOp,
     LiGruOp,
@@ -45,7 +46,8 @@ class Layer:
     (D * gates * H) of `recurrent_inputs` values (P: the channels of h of one direction); both
     are 0 for layers without one. `fixed` are the slots that always have 16 bits and a grid;
     those of `unit` are bounded by one and held in Q0.15. `peepholes` counts the recurrent
-    vectors of a direction. `functions` are the functions of a cell, direction by direction.
+    vectors of a direction. `functions` are the functions of a cell with their parameters,
+    direction by direction.
     """
 
     name: str
@@ -210,6 +212,7 @@ def _row(op: LayerOp) -> Layer:
             return replace(
                 _recurrent(row, count, gates, hidden),
                 skip=op.skip.data,
+                functions=("sigmoid", op.activation.data),
                 fixed=("vector", "gate", "state"),
             )
         case QrnnOp():
@@ -218,6 +221,7 @@ def _row(op: LayerOp) -> Layer:
                 _recurrent(row, count, gates, hidden),
                 bias=op.bias is not None,
                 window=window,
+                functions=("sigmoid", "tanh"),
                 fixed=("gate", "state"),
                 # f and fo are convex combinations of tanh values; ifo may grow.
                 unit=("state",) if POOLINGS[op.pooling.data] < POOLINGS["ifo"] else (),
@@ -247,7 +251,7 @@ def _simple_row(row: Layer, op: GruOp | RnnOp | LiGruOp) -> Layer:
         recurrent_outputs=count * gates * hidden,
         recurrent_bias=isinstance(op, GruOp) and op.recurrent_bias is not None,
         reset_after=not isinstance(op, GruOp) or op.resets_after,
-        functions=tuple(f.kind for one in functions for f in one),
+        functions=tuple(_function_text(f) for one in functions for f in one),
         fixed=("gate", "state"),
         # A rounded convex combination of bounded candidates, or a bounded value itself.
         unit=("state",) if all(is_bounded(one[-1]) for one in functions) else (),
@@ -268,7 +272,11 @@ def _lstm_row(row: Layer, op: LstmOp) -> Layer:
         recurrent_outputs=count * gates * hidden,
         projected=op.projection is not None,
         peepholes=(gates - 1) * (op.peephole is not None),
-        functions=tuple(f.kind for one in functions for f in one),
+        functions=tuple(_function_text(f) for one in functions for f in one),
         fixed=("gate", "state", "output", *extra),
         unit=("output",) if bounded else (),
     )
+
+
+def _function_text(function: FunctionAttr) -> str:
+    return " ".join([function.kind, *(repr(v) for v in function.values)])

@@ -31,8 +31,12 @@ class Drawn:
 
 
 @st.composite
-def layers(draw: st.DrawFn, kinds: tuple[str, ...] = KINDS) -> Drawn:
-    """One layer with everything that it can have, one import for any T and B."""
+def layers(draw: st.DrawFn, kinds: tuple[str, ...] = KINDS, *, device: bool = False) -> Drawn:
+    """One layer with everything that it can have, for any T and B.
+
+    device: without what has no integer form (lengths, norms, one state for a whole batch, other
+    functions).
+    """
     seed = draw(st.integers(0, 2**16))
     rng = np.random.default_rng(seed)
     kind = draw(st.sampled_from(kinds))
@@ -49,7 +53,7 @@ def layers(draw: st.DrawFn, kinds: tuple[str, ...] = KINDS) -> Drawn:
     def state(size: int, name: str) -> SSAValue | None:
         if not init:
             return None
-        shared = draw(st.booleans())  # one row for all sequences
+        shared = not device and draw(st.booleans())  # one row for all sequences
         inputs.append(tensor(rng, count, 1 if shared else batch, size))
         return net.argument([count, 1 if shared else DYNAMIC, size], name=name)
 
@@ -62,7 +66,7 @@ def layers(draw: st.DrawFn, kinds: tuple[str, ...] = KINDS) -> Drawn:
     common: dict[str, Any] = {"direction": direction}
     if kind in {"rnn", "lstm", "gru", "ligru"}:
         cell: Any = {"rnn": nn.RnnOp, "lstm": nn.LstmOp, "gru": nn.GruOp, "ligru": nn.LiGruOp}[kind]
-        if draw(st.booleans()):
+        if not device and draw(st.booleans()):
             names = draw(
                 st.lists(
                     st.sampled_from(CELL_FUNCTIONS),
@@ -74,7 +78,7 @@ def layers(draw: st.DrawFn, kinds: tuple[str, ...] = KINDS) -> Drawn:
             facts["activations"] = names
         if draw(st.booleans()):
             common["clip"] = 0.5
-        if draw(st.booleans()):
+        if not device and draw(st.booleans()):
             common["lengths"] = net.argument([DYNAMIC], name="lengths", indices=True)
             inputs.append(rng.integers(1, steps + 1, size=batch))
         facts |= {"clip": "clip" in common, "lengths": "lengths" in common}
@@ -91,7 +95,7 @@ def layers(draw: st.DrawFn, kinds: tuple[str, ...] = KINDS) -> Drawn:
                 op = nn.RnnOp("cell", x, *given, initial_state=state(hidden, "h"), **common)
             else:
                 norm = None
-                if draw(st.booleans()):
+                if not device and draw(st.booleans()):
                     facts["norm"] = True
                     data = tensor(rng, count, 2, 4, hidden)
                     data[:, :, 3] = np.abs(data[:, :, 3]) + 0.1
