@@ -109,9 +109,10 @@ class Extents:
             case nn.Conv1dOp():
                 batch, _, steps = self.of(op.input)
                 span = op.dilation.value.data * (shape_of(op.weight)[2] - 1)
-                if op.stride.value.data == 1:
-                    return [batch, None, steps + sum(op.pads) - span]
-                return [batch, None, None]
+                room, stride = steps + sum(op.pads) - span, op.stride.value.data
+                if stride != 1:
+                    room = sympy.floor((room - 1) / sympy.Integer(stride)) + 1
+                return [batch, None, room]
             case nn.Pool1dOp():
                 return [*self.of(op.input)[:2], None]
         return nothing
