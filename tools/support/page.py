@@ -76,6 +76,6 @@ def _others() -> list[str]:
     lines = ["## Without an operation of their own", ""]
     sources: Mapping[str, Mapping[str, str]] = {"PyTorch": torch_names(), "ONNX": onnx_names()}
     for title, names in sources.items():
-        rest = sorted(n for n, op in names.items() if not op.startswith("nn."))
+        rest = sorted(n for n, op in names.items() if "nn." not in op)
         lines.append(f"- {title}: " + ", ".join(f"`{n}` ({names[n]})" for n in rest))
     return lines

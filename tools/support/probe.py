@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -75,7 +76,9 @@ def probe(forms: Sequence[Form]) -> Iterator[Row]:
 
 
 def _sources(names: dict[str, str], form: Form) -> tuple[str, ...]:
-    return tuple(sorted(n for n, op in names.items() if op.startswith(form.kind.name)))
+    return tuple(
+        sorted(n for n, to in names.items() if form.kind.name in re.findall(r"nn\.\w+", to))
+    )
 
 
 def _tried(function: Callable[[Program], str], program: Program) -> Cell:

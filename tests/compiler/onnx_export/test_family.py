@@ -30,6 +30,7 @@ def test_every_layer_of_the_family(kind: str) -> None:
         found = run_onnx(drawn.program.to_onnx(), drawn.inputs)
         for a, b in zip(found, expected, strict=True):
             assert a.shape == b.shape, drawn.facts
-            np.testing.assert_allclose(a, b, rtol=1e-5, atol=2e-6, err_msg=str(drawn.facts))
+            scale = max(1.0, float(np.abs(b).max()))
+            np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * scale, err_msg=str(drawn.facts))
 
     check()
