@@ -21,7 +21,7 @@ from xdsl.ir import Operation, SSAValue
 
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects.types import DYNAMIC, shape_of
-from mohaq.compiler.frontends.extents import Extents
+from mohaq.compiler.analysis.extents import Extents
 from mohaq.compiler.frontends.onnx.folding import Folder
 from mohaq.compiler.frontends.refuse import refuse, shown
 from mohaq.compiler.network import Network

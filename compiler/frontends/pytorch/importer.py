@@ -17,7 +17,7 @@ from xdsl.ir import Operation, SSAValue
 from xdsl.utils.exceptions import VerifyException
 
 from mohaq.compiler.diagnostics import MohaqError
-from mohaq.compiler.frontends.extents import Extents
+from mohaq.compiler.analysis.extents import Extents
 from mohaq.compiler.frontends.refuse import refuse
 from mohaq.compiler.network import Network
 
