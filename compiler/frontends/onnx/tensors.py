@@ -13,8 +13,8 @@ from onnx import external_data_helper, helper
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.frontends.refuse import shown
 
-DEEPEST = 32
-"""Levels of subgraphs."""
+DEEPEST = 20
+"""Levels of subgraphs; protobuf itself ends near 30."""
 
 LARGEST_EXTERNAL = 2 << 30
 """Bytes of external data in all; a model in memory cannot be larger (protobuf)."""

@@ -156,13 +156,14 @@ def in_order(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
         held = onnx_ir.from_proto(model)
         TopologicalSortPass()(held)
         return onnx_ir.to_proto(held)
-    except onnx_ir.passes.PassError as error:
-        cause = error.__cause__ or error
-        raise MohaqError(
-            "the graph has no order of computation", where=where, why=_first(cause)
-        ) from None
-    except (onnx_ir.serde.SerdeError, ValueError, KeyError, TypeError, AttributeError) as error:
-        cause = error
+    except (
+        onnx_ir.serde.SerdeError,
+        onnx_ir.passes.PassError,
+        ValueError,
+        KeyError,
+        TypeError,
+    ) as error:
+        cause: BaseException = error
         while cause.__cause__ is not None:
             cause = cause.__cause__
         raise MohaqError("not a valid ONNX model", where=where, why=_first(cause)) from None
