@@ -18,6 +18,7 @@ from xdsl.irdl import (
 from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
+from mohaq.compiler.dialects.nn.canonicalization import MoveTrait
 from mohaq.compiler.dialects.nn.function import FunctionAttr
 from mohaq.compiler.dialects.nn.layer import require_shape, shape_text
 from mohaq.compiler.dialects.types import DYNAMIC, float_tensor, require_f32, shape_of
@@ -57,7 +58,7 @@ class UnaryOp(IRDLOperation):
     function = attr_def(FunctionAttr)
     result = result_def(base(TensorType))
 
-    traits = traits_def(Pure())
+    traits = traits_def(Pure(), MoveTrait())
     assembly_format = "$function $input attr-dict `:` functional-type(operands, results)"
 
     def __init__(self, function: FunctionAttr | str, x: SSAValue) -> None:

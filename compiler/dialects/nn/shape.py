@@ -28,6 +28,7 @@ from xdsl.irdl import (
 from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
+from mohaq.compiler.dialects.nn.canonicalization import MoveTrait
 from mohaq.compiler.dialects.nn.layer import require_shape, shape_text
 from mohaq.compiler.dialects.types import DYNAMIC, element_of, fits, shape_of
 
@@ -60,7 +61,7 @@ class TransposeOp(IRDLOperation):
     permutation = attr_def(ArrayAttr[IntegerAttr])
     result = result_def(base(TensorType))
 
-    traits = traits_def(Pure())
+    traits = traits_def(Pure(), MoveTrait())
     assembly_format = "$input attr-dict `:` functional-type(operands, results)"
 
     def __init__(self, x: SSAValue, permutation: Sequence[int]) -> None:
@@ -96,7 +97,7 @@ class ReshapeOp(IRDLOperation):
     shape = attr_def(ArrayAttr[IntegerAttr])
     result = result_def(base(TensorType))
 
-    traits = traits_def(Pure())
+    traits = traits_def(Pure(), MoveTrait())
     assembly_format = "$input attr-dict `:` functional-type(operands, results)"
 
     def __init__(self, x: SSAValue, shape: Sequence[int]) -> None:
@@ -155,7 +156,7 @@ class UnsqueezeOp(IRDLOperation):
     axes = attr_def(ArrayAttr[IntegerAttr])
     result = result_def(base(TensorType))
 
-    traits = traits_def(Pure())
+    traits = traits_def(Pure(), MoveTrait())
     assembly_format = "$input attr-dict `:` functional-type(operands, results)"
 
     def __init__(self, x: SSAValue, axes: Sequence[int]) -> None:
@@ -199,7 +200,7 @@ class SqueezeOp(IRDLOperation):
     axes = attr_def(ArrayAttr[IntegerAttr])
     result = result_def(base(TensorType))
 
-    traits = traits_def(Pure())
+    traits = traits_def(Pure(), MoveTrait())
     assembly_format = "$input attr-dict `:` functional-type(operands, results)"
 
     def __init__(self, x: SSAValue, axes: Sequence[int]) -> None:
@@ -239,7 +240,7 @@ class SliceOp(IRDLOperation):
     step = attr_def(IntegerAttr)
     result = result_def(base(TensorType))
 
-    traits = traits_def(Pure())
+    traits = traits_def(Pure(), MoveTrait())
     assembly_format = "$input attr-dict `:` functional-type(operands, results)"
 
     def __init__(
@@ -288,7 +289,7 @@ class FlipOp(IRDLOperation):
     axis = attr_def(IntegerAttr)
     result = result_def(base(TensorType))
 
-    traits = traits_def(Pure())
+    traits = traits_def(Pure(), MoveTrait())
     assembly_format = "$input attr-dict `:` functional-type(operands, results)"
 
     def __init__(self, x: SSAValue, axis: int) -> None:
@@ -312,7 +313,7 @@ class ConcatOp(IRDLOperation):
     axis = attr_def(IntegerAttr)
     result = result_def(base(TensorType))
 
-    traits = traits_def(Pure())
+    traits = traits_def(Pure(), MoveTrait())
     assembly_format = "$parts attr-dict `:` functional-type(operands, results)"
 
     def __init__(self, parts: Sequence[SSAValue], axis: int) -> None:
@@ -366,7 +367,7 @@ class PadOp(IRDLOperation):
     value = attr_def(FloatAttr)
     result = result_def(base(TensorType))
 
-    traits = traits_def(Pure())
+    traits = traits_def(Pure(), MoveTrait())
     assembly_format = "$mode $input attr-dict `:` functional-type(operands, results)"
 
     def __init__(
