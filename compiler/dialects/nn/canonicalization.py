@@ -25,7 +25,7 @@ class DropIdentity(RewritePattern):
     def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
         """Replace the result by the operand."""
         if _changes_nothing(op):
-            rewriter.replace_op(op, [], [op.operands[0]])
+            rewriter.replace(op, [], [op.operands[0]])
 
 
 def _changes_nothing(op: Operation) -> bool:
@@ -73,7 +73,7 @@ class CancelPair(RewritePattern):
             and type(inner) is not type(op)
             and inner.axis_numbers == op.axis_numbers
         ):
-            rewriter.replace_op(op, [], [inner.input])
+            rewriter.replace(op, [], [inner.input])
 
 
 class ComposeTransposes(RewritePattern):
@@ -87,7 +87,7 @@ class ComposeTransposes(RewritePattern):
             return
         inner = op.input.owner
         order = [inner.order[n] for n in op.order]
-        rewriter.replace_op(op, nn.TransposeOp(inner.input, order))
+        rewriter.replace(op, nn.TransposeOp(inner.input, order))
 
 
 class ComposeReshapes(RewritePattern):
@@ -107,4 +107,4 @@ class ComposeReshapes(RewritePattern):
         made = nn.ReshapeOp(inner.input, extents)
         if shape_of(made.result) == shape_of(op.result):
             made.attributes["shape"] = ArrayAttr([IntegerAttr(n, i64) for n in extents])
-            rewriter.replace_op(op, made)
+            rewriter.replace(op, made)
