@@ -45,17 +45,19 @@ def undecided(work: GraphImporter, node: Node, held: Iterable[Held]) -> MohaqErr
     """
     read = list(held)
     arguments = arguments_of(h for h in read if isinstance(h, SSAValue))
-    names = {v: k for k, v in reversed(work.values.items()) if isinstance(v, BlockArgument)}
+    names: dict[BlockArgument, str] = {}
+    for name, value in work.values.items():
+        if isinstance(value, BlockArgument):
+            names.setdefault(value, name)
     what = "its condition" if node.kind == "If" else "its result"
     for argument in arguments:
-        name = names.get(argument)
+        known = names.get(argument)
         single = all(n == 1 for n in shape_of(argument))
-        if name is not None and (single or isinstance(element_of(argument), IntegerType)):
-            example = _example(read)
+        if known is not None and (single or isinstance(element_of(argument), IntegerType)):
+            example, name = _example(read), shown(known)
             return node.refuse(
-                f"{what} is not known at import: it depends on the input '{shown(name)}'",
-                f"fix this input: constants={{'{shown(name)}': {example}}}, "
-                f"or --set {shown(name)}={example}",
+                f"{what} is not known at import: it depends on the input '{name}'",
+                f"fix this input: constants={{'{name}': {example}}}, or --set {name}={example}",
             )
     listed = ", ".join(f"'{shown(names[a])}'" for a in arguments if a in names)
     return node.refuse(

@@ -23,7 +23,7 @@ from mohaq.compiler.interpreters.float_nn import run_float
 from mohaq.compiler.program import Program, argument_names
 from mohaq.tools.cli import app
 
-REFUSALS = (
+REFUSALS: tuple[type[Exception], ...] = (
     ValueError,
     RuntimeError,
     *(

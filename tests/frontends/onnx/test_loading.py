@@ -94,7 +94,8 @@ def test_nodes_in_any_order_are_sorted() -> None:
 
 def test_a_branch_may_read_a_later_node() -> None:
     made = branches()
-    made.graph.node[1].attribute[1].g.node[0].input[0] = "later"  # else: Relu
+    (other,) = [a.g for a in made.graph.node[1].attribute if a.name == "else_branch"]
+    other.node[0].input[0] = "later"
     made.graph.node.append(Node("Neg", ["x"], ["later"]))
     mohaq.load(made, constants={"sr": 8000})
 
@@ -176,10 +177,6 @@ def test_functions_are_inlined_unless_they_explode() -> None:
 # Tensors.
 
 
-def tensor_of(made: onnx.ModelProto) -> onnx.TensorProto:
-    return made.graph.initializer[0]
-
-
 TENSORS: dict[str, tuple[Change, str]] = {
     "short": (lambda t: setattr(t, "raw_data", t.raw_data[:-1]), "needs 96 bytes"),
     "long": (lambda t: setattr(t, "raw_data", t.raw_data + b"\0"), "needs 96 bytes"),
@@ -196,7 +193,7 @@ TENSORS: dict[str, tuple[Change, str]] = {
 def test_tensors_that_do_not_fit(case: str) -> None:
     change, words = TENSORS[case]
     made = lstm()
-    change(tensor_of(made))
+    change(made.graph.initializer[0])
     refused(made, words)
 
 
@@ -228,7 +225,7 @@ def test_sparse_tensors() -> None:
 def external(tmp_path: Path, location: str, **facts: int) -> Path:
     """The LSTM with W in another file."""
     made = lstm()
-    tensor = tensor_of(made)
+    tensor = made.graph.initializer[0]
     (tmp_path / "model").mkdir(exist_ok=True)
     (tmp_path / "model" / "w.bin").write_bytes(b"\0" * 16 + tensor.raw_data)
     (tmp_path / "secret.bin").write_bytes(tensor.raw_data)
