@@ -112,15 +112,17 @@ def cell(
     peephole: bool = False,
     pooling: str = "fo",
     window: int = 1,
+    gain: float = 1.5,
     **facts: Any,
 ) -> nn.LayerOp:
     """A recurrent layer of any kind with random weights, added to the network.
 
-    `states` makes its initial states inputs of the program; `facts` go to the op.
+    `states` makes its initial states inputs of the program; `gain` is the spread of the weights
+    (recurrences of unbounded functions need less than one to stay stable); `facts` go to the op.
     """
     count = nn.DIRECTIONS[direction]
 
-    def weights(title: str, *shape: int, gain: float = 1.5) -> SSAValue:
+    def weights(title: str, *shape: int) -> SSAValue:
         return net.parameter(f"{name}.{title}", tensor(rng, *shape, gain=gain))
 
     def state(title: str, size: int) -> SSAValue | None:
