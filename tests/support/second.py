@@ -151,7 +151,8 @@ class Cells:
 
     def data(self, title: str) -> Any:
         name = f"l0.{title}"
-        return self.program.parameters.get(name)
+        found = self.program.parameters
+        return found[name] if name in set(found) else None
 
     def run(self, sequence: list[Vector]) -> list[Vector]:
         """The whole sequence from zero states; directions side by side."""
