@@ -20,7 +20,7 @@ from mohaq.compiler.data import load_dataset
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects.nn import LayerOp, LiGruOp
 from mohaq.compiler.dialects.param import LoadOp
-from mohaq.compiler.dialects.quant import MAX_WIDTH, MIN_WIDTH, ClipsAttr
+from mohaq.compiler.dialects.quant import MAX_WIDTH, MIN_WIDTH, ClipsAttr, GridAttr
 from mohaq.compiler.dialects.types import DYNAMIC, shape_of
 from mohaq.compiler.interpreters.float_nn import run_float
 from mohaq.compiler.program import Program
@@ -124,6 +124,10 @@ def calibrate(
             if getattr(op, slot, None) is not None:
                 peak = largest_magnitude(_data(program, op, slot))
                 found[slot] = ClipsAttr.of({STORED_WIDTH: peak})
+        for slot, grid in (op.given.data if op.given else {}).items():
+            if isinstance(grid, GridAttr):  # an already quantized model brings its own
+                known = found[slot].clips() if slot in found else {}
+                found[slot] = ClipsAttr.of({**known, grid.bits: grid.step * grid.high})
         op.attributes["calibration"] = DictionaryAttr(dict(sorted(found.items())))
     held = entry.arg_attrs.data if entry.arg_attrs else (DictionaryAttr({}),) * len(entry.args)
     first = DictionaryAttr({**held[0].data, CLIPS_KEY: ClipsAttr.of({STORED_WIDTH: top})})

@@ -21,6 +21,7 @@ PassTable = Mapping[str, Callable[[], type[ModulePass]]]
 """{name: function that imports and returns the class}."""
 
 MODULES: Mapping[str, str] = {
+    "absorb-fake-quantize": "mohaq.passes.absorb_fake_quantize",
     "apply-assignment": "mohaq.passes.apply_assignment",
     "calibrate": "mohaq.passes.calibrate",
     "lower-to-qnn": "mohaq.passes.lower_to_qnn",

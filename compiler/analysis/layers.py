@@ -29,7 +29,7 @@ from mohaq.compiler.dialects.nn import (
 from mohaq.compiler.dialects.types import shape_of
 from mohaq.compiler.program import Program
 
-HOST_HINT = "other operations run on the host: cut them off before calibration"
+HOST_HINT = "such operations run on the host: partition the program before calibration"
 
 
 @dataclass(frozen=True)

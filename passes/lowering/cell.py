@@ -18,7 +18,6 @@ from mohaq.compiler.dialects import qnn
 from mohaq.compiler.dialects.nn import FunctionAttr
 from mohaq.compiler.dialects.qnn.elementwise import signed_bits
 from mohaq.compiler.dialects.quant import GridAttr
-from mohaq.compiler.dialects.types import int_tensor, shape_of
 from mohaq.compiler.quantizer import derive_multiplier
 from mohaq.passes.lowering.builder import Builder
 from mohaq.passes.lowering.tables import ONE, input_step, table_name, table_points
@@ -89,14 +88,9 @@ def limited(body: Builder, value: SSAValue, limit: int) -> SSAValue:
 
 
 def rectified(body: Builder, value: SSAValue) -> SSAValue:
-    """max(value, 0) of a 16-bit value: saturation to 15 bits without sign."""
-    bare = body.add(
-        qnn.SaturateOp.create(
-            operands=[value],
-            result_types=[int_tensor(shape_of(value), BITS - 1, signed=False)],
-        )
-    )
-    return body.add(qnn.SaturateOp(bare, BITS))
+    """max(value, 0) in 16 bits, saturating: 32767 - saturate16(32767 - value)."""
+    low = body.add(qnn.SaturateOp(body.add(qnn.RsubOp(value, TOP)), BITS))
+    return body.add(qnn.SaturateOp(body.add(qnn.RsubOp(low, TOP)), BITS))
 
 
 def lookup(body: Builder, value: SSAValue, function: FunctionAttr) -> Applied:
@@ -125,8 +119,8 @@ def squash(
     if bounded:
         shift = round(math.log2(grid.step / input_step(function))) - fraction
         return lookup(body, scaled(body, total, shift), function)
-    value = scaled(body, total, 0)
-    return Applied(rectified(body, value) if function.kind == "relu" else value, grid.step)
+    made = rectified(body, total) if function.kind == "relu" else scaled(body, total, 0)
+    return Applied(made, grid.step)
 
 
 def of_state(body: Builder, value: SSAValue, state: GridAttr, function: FunctionAttr) -> Applied:
