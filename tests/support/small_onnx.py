@@ -6,6 +6,7 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
+import ml_dtypes  # noqa: F401  gives NumPy the names int4 and uint4
 import numpy as np
 import numpy.typing as npt
 import onnx
@@ -36,9 +37,12 @@ def weights(name: str, *shape: int, seed: int = 0) -> onnx.TensorProto:
 def integers(name: str, *shape: int, dtype: str = "int8", seed: int = 0) -> onnx.TensorProto:
     """Random integer weights."""
     rng = np.random.default_rng([seed, *name.encode()])
-    limits = np.iinfo(dtype)
-    low = -limits.max if limits.min else 0
-    return constant(name, rng.integers(low, limits.max, size=shape, endpoint=True).astype(dtype))
+    width = int("".join(c for c in dtype if c.isdigit()))
+    high = (1 << width) - 1 if dtype.startswith("u") else (1 << (width - 1)) - 1
+    low = 0 if dtype.startswith("u") else -high
+    return constant(
+        name, rng.integers(int(low), int(limits.max), size=shape, endpoint=True).astype(dtype)
+    )
 
 
 def model(

@@ -17,12 +17,15 @@ from mohaq.compiler.dialects.types import fits, shape_of
 class LayerOp(IRDLOperation, ABC):
     """What every layer op has: a name and annotations for its precision slots.
 
-    Annotations, both optional, keyed by slot:
+    Annotations, all optional, keyed by slot:
+      given:       {slot = #quant.grid<...>}    grid that an already quantized model came with,
+                                                from `absorb-fake-quantize`; `calibrate` keeps it
       calibration: {slot = #quant.clips<...>}   clip for each width, from `calibrate`
       quant:       {slot = #quant.grid<...>}    chosen grid, from `apply-assignment` or `uniform`
     """
 
     op_name = attr_def(StringAttr)
+    given = opt_attr_def(DictionaryAttr)
     calibration = opt_attr_def(DictionaryAttr)
     quant = opt_attr_def(DictionaryAttr)
 
@@ -62,6 +65,7 @@ class LayerOp(IRDLOperation, ABC):
         """
         known = (*self.SEARCHED_SLOTS, *self.FIXED_SLOTS)
         for title, held, kind in (
+            ("given", self.given, GridAttr),
             ("calibration", self.calibration, ClipsAttr),
             ("quant", self.quant, GridAttr),
         ):

@@ -303,7 +303,7 @@ class GraphImporter:
             for a in node.proto.attribute
         ):
             return None
-        if node.kind in {"QuantizeLinear", "DequantizeLinear"}:
+        if node.kind == "DequantizeLinear":  # it remembers the grid
             return None
         inputs: list[Array | None] = []
         for position, name in enumerate(node.inputs):

@@ -50,7 +50,7 @@ CHEAP = {
     *("GreaterOrEqual", "LessOrEqual", "IsNaN", "IsInf", "BitShift", "BitwiseAnd", "BitwiseOr"),
     *("BitwiseXor", "BitwiseNot", "ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin"),
     *("ReduceProd", "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceSumSquare"),
-    *("BatchNormalization", "LayerNormalization", "InstanceNormalization"),
+    *("QuantizeLinear", "BatchNormalization", "LayerNormalization", "InstanceNormalization"),
 }
 """Operators whose time and memory follow the sizes of their operands and results."""
 
