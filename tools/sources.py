@@ -128,10 +128,14 @@ def load_data(name: str) -> Dataset:
 
 
 def is_calibrated(program: Program, widths: Sequence[int] = ()) -> bool:
-    """Whether every searched slot has clips (for these widths)."""
+    """Whether every searched slot that a target may run has clips (for these widths)."""
+    from mohaq.compiler.driver.device import integer_check
+    from mohaq.compiler.partition import partition
+
+    core = partition(program, integer_check).core
     return all(
         set(widths) <= set(clips := op.clips(slot)) and bool(clips)
-        for op in program.layers()
+        for op in core.layers()
         for slot in op.SEARCHED_SLOTS
     )
 
@@ -143,7 +147,8 @@ def calibrate_on(
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Calibrate in place on at most 80 sequences spread over a data set."""
-    from mohaq.passes.calibrate import CalibrationSettings, calibrate
+    from mohaq.compiler.driver import calibrate
+    from mohaq.passes.calibrate import CalibrationSettings
 
     chosen = data.subset(min(len(data), CALIBRATION_LIMIT))
     settings = CalibrationSettings(tuple(sorted({*WIDTHS, *widths})))

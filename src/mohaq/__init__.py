@@ -21,12 +21,11 @@ if TYPE_CHECKING:
     from mohaq.compiler.assignment import Assignment
     from mohaq.compiler.data import Dataset, load_dataset
     from mohaq.compiler.diagnostics import MohaqError
-    from mohaq.compiler.driver import CompiledFolder
+    from mohaq.compiler.driver import CompiledFolder, calibrate
     from mohaq.compiler.driver import compile_program as compile  # noqa: A004
     from mohaq.compiler.frontends import load
     from mohaq.compiler.program import Program
     from mohaq.compiler.search.search import search
-    from mohaq.passes.calibrate import calibrate
 
 _PUBLIC = {
     "Assignment": ("mohaq.compiler.assignment", "Assignment"),
@@ -34,7 +33,7 @@ _PUBLIC = {
     "Dataset": ("mohaq.compiler.data", "Dataset"),
     "MohaqError": ("mohaq.compiler.diagnostics", "MohaqError"),
     "Program": ("mohaq.compiler.program", "Program"),
-    "calibrate": ("mohaq.passes.calibrate", "calibrate"),
+    "calibrate": ("mohaq.compiler.driver", "calibrate"),
     "compile": ("mohaq.compiler.driver", "compile_program"),
     "load": ("mohaq.compiler.frontends", "load"),
     "load_dataset": ("mohaq.compiler.data", "load_dataset"),

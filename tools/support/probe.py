@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,7 +75,7 @@ def probe(forms: Sequence[Form]) -> Iterator[Row]:
         yield Row(form, _sources(torch_names(), form), _sources(onnx_names(), form), cells)
 
 
-def _sources(names: dict[str, str], form: Form) -> tuple[str, ...]:
+def _sources(names: Mapping[str, str], form: Form) -> tuple[str, ...]:
     return tuple(
         sorted(n for n, to in names.items() if form.kind.name in re.findall(r"nn\.\w+", to))
     )
