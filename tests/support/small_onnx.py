@@ -40,9 +40,7 @@ def integers(name: str, *shape: int, dtype: str = "int8", seed: int = 0) -> onnx
     width = int("".join(c for c in dtype if c.isdigit()))
     high = (1 << width) - 1 if dtype.startswith("u") else (1 << (width - 1)) - 1
     low = 0 if dtype.startswith("u") else -high
-    return constant(
-        name, rng.integers(int(low), int(limits.max), size=shape, endpoint=True).astype(dtype)
-    )
+    return constant(name, rng.integers(low, high, size=shape, endpoint=True).astype(dtype))
 
 
 def model(
