@@ -9,7 +9,7 @@ that nothing depends on the sizes of the example.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,14 @@ import mohaq.compiler.modules.sru_op  # noqa: F401  registers torch.ops.mohaq.sr
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects.types import DYNAMIC
 from mohaq.compiler.frontends.pytorch.archive import check_archive
-from mohaq.compiler.frontends.pytorch.importer import Importer, Sizes, operation_name
+from mohaq.compiler.frontends.pytorch.importer import (
+    Importer,
+    Sizes,
+    layer_path,
+    operation_name,
+    source_of,
+)
+from mohaq.compiler.frontends.pytorch.reroll import Rolled, reroll
 from mohaq.compiler.frontends.pytorch.sizes import Free, find_free, resized
 from mohaq.compiler.frontends.refuse import refuse, shown
 from mohaq.compiler.program import Program
@@ -58,8 +65,13 @@ def import_module(module: torch.nn.Module, example_inputs: tuple[Any, ...]) -> P
     with _evaluating(module):
         _check_call(module, example_inputs)
         free = find_free(module, example_inputs)
-        programs = [_at(module, example_inputs, free, which) for which in (0, 1)]
-    first, second = programs
+        sized = [resized(example_inputs, free, which) for which in (0, 1)]
+        exported = [_export(module, inputs) for inputs in sized]
+        rolled = [reroll(one.graph) for one in exported]
+        _refuse_loops(*rolled)
+        first, second = (
+            _import(exported[which], rolled[which], _sizes(free, which)) for which in (0, 1)
+        )
     if first.text() != second.text():
         raise MohaqError(
             "the model depends on the sizes of its input",
@@ -94,16 +106,30 @@ def _check_call(module: torch.nn.Module, inputs: Sequence[torch.Tensor]) -> None
         ) from error
 
 
-def _at(
-    module: torch.nn.Module, inputs: Sequence[torch.Tensor], free: Sequence[Free], which: int
-) -> Program:
-    sized = resized(inputs, free, which)
-    exported = _export(module, sized)
-    symbols = {
-        f.sizes[which]: sympy.Symbol(f"@{n}", integer=True, positive=True)
-        for n, f in enumerate(free)
-    }
-    return _import(exported, Sizes(symbols))
+def _sizes(free: Sequence[Free], which: int) -> Sizes:
+    return Sizes(
+        {
+            f.sizes[which]: sympy.Symbol(f"@{n}", integer=True, positive=True)
+            for n, f in enumerate(free)
+        }
+    )
+
+
+def _refuse_loops(one: Rolled, other: Rolled) -> None:
+    """Name the loop over the input that could not become one operation, if there is one.
+
+    Raises:
+        MohaqError: there is.
+    """
+    for a, b in zip(one.irregular, other.irregular, strict=False):
+        if a.count != b.count:
+            raise refuse(
+                f"loop over {operation_name(a.call)}",
+                name=layer_path(a.call) or a.call.name,
+                why=a.why,
+                source=source_of(a.call),
+                instead="one step of the input for one step of the output, in order",
+            )
 
 
 def _export(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> ExportedProgram:
@@ -181,22 +207,24 @@ def import_exported(exported: ExportedProgram) -> Program:
     Raises:
         MohaqError: an operation that we do not import, named with its place in the source.
     """
-    return _import(exported, Sizes())
+    return _import(exported, reroll(exported.graph), Sizes())
 
 
-def _import(exported: ExportedProgram, sizes: Sizes) -> Program:
+def _import(exported: ExportedProgram, rolled: Rolled, sizes: Sizes) -> Program:
     work = Importer(sizes)
     kinds = {s.arg.name: s for s in exported.graph_signature.input_specs if hasattr(s.arg, "name")}
     frozen = not sizes.symbols and any(
         operation_name(n).startswith(RECURRENT) for n in exported.graph.nodes
     )
+    # A file shows loops at one length only, which proves nothing about others.
+    kept = rolled.lengths if frozen else frozenset()
     held = {**exported.state_dict, **exported.constants}
     result: Node | None = None
-    for node in exported.graph.nodes:
+    for node in rolled.graph.nodes:
         if node.op == "placeholder":
             spec = kinds[node.name]
             if spec.kind is InputKind.USER_INPUT:
-                _argument(work, node, frozen)
+                _argument(work, node, frozen, kept)
             else:
                 tensor = held.get(spec.target)
                 if not isinstance(tensor, torch.Tensor):
@@ -214,7 +242,7 @@ def _import(exported: ExportedProgram, sizes: Sizes) -> Program:
     return _finish(work, result)
 
 
-def _argument(work: Importer, node: Node, frozen: bool) -> None:
+def _argument(work: Importer, node: Node, frozen: bool, kept: Collection[int]) -> None:
     value = node.meta.get("val")
     if not isinstance(value, torch.Tensor) or value.dtype not in (
         torch.float32,
@@ -234,8 +262,8 @@ def _argument(work: Importer, node: Node, frozen: bool) -> None:
         if isinstance(lifted, sympy.Symbol):
             lifted = lifted.name.removeprefix("@")
         elif frozen and not isinstance(size, torch.SymInt) and value.dim() == 3 and place < 2:
-            is_state = place == 0 and _is_state(node)
-            lifted = size if is_state else f"{node.name}.{place}"
+            known = size in kept or (place == 0 and _is_state(node))
+            lifted = size if known else f"{node.name}.{place}"
         symbolic = isinstance(lifted, str)
         shape.append(DYNAMIC if symbolic else int(lifted))
         names.append(lifted if symbolic else None)

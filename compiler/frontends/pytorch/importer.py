@@ -16,8 +16,8 @@ from torch.fx import Node
 from xdsl.ir import Operation, SSAValue
 from xdsl.utils.exceptions import VerifyException
 
-from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.analysis.extents import Extents
+from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.frontends.refuse import refuse
 from mohaq.compiler.network import Network
 
@@ -234,10 +234,7 @@ class Importer:
 
     def label(self, node: Node) -> str:
         """Name of a layer: module path, or the node's name."""
-        stack = node.meta.get("nn_module_stack") or {}
-        path = next(reversed(stack.values()))[0] if stack else ""
-        path = re.sub(r"L\['self'\]\.?|L__self___?", "", str(path))
-        return self.unique(path or node.name)
+        return self.unique(layer_path(node) or node.name)
 
     def run(self, node: Node) -> None:
         """Convert one `call_function` node.
@@ -328,6 +325,13 @@ def _by_name(node: Node) -> dict[str, Any]:
     for argument, value in zip(schema.arguments, node.args, strict=False):
         found[argument.name] = value
     return found | dict(node.kwargs)
+
+
+def layer_path(node: Node) -> str:
+    """Path of the module that made a node; empty for the model itself."""
+    stack = node.meta.get("nn_module_stack") or {}
+    path = next(reversed(stack.values()))[0] if stack else ""
+    return re.sub(r"L\['self'\]\.?|L__self___?", "", str(path))
 
 
 def source_of(node: Node) -> str | None:

@@ -12,6 +12,7 @@ from xdsl.ir import SSAValue
 from mohaq.compiler.dialects import nn
 from mohaq.compiler.dialects.nn import FunctionAttr
 from mohaq.compiler.dialects.types import shape_of
+from mohaq.compiler.frontends.pytorch.chains import TIME
 from mohaq.compiler.frontends.pytorch.importer import (
     Array,
     Call,
@@ -255,20 +256,27 @@ def cell_states(call: Call, held: Any) -> list[SSAValue | None]:
     for one in held if isinstance(held, list) else [held]:
         if one is None or (isinstance(one, Filled) and one.value == 0):
             found.append(None)
-        else:
-            found.append(call.add(nn.UnsqueezeOp(call.work.as_value(call, one, "state"), [0])))
+            continue
+        shared = isinstance(one, Repeated) and shape_of(one.value)[0] == 1
+        value = one.value if shared else call.work.as_value(call, one, "state")
+        found.append(call.add(nn.UnsqueezeOp(value, [0])))
     return found
 
 
 @handles("aten.lstm_cell", to="nn.lstm")
 @handles("aten.gru_cell", to="nn.gru")
 @handles("aten.rnn_tanh_cell", "aten.rnn_relu_cell", to="nn.rnn")
-def one_step(_: Importer, call: Call) -> Held:
-    """A cell that is called once: a sequence of one step."""
-    x = call.add(nn.UnsqueezeOp(call.tensor("input"), [0]))
-    op = cell_layer(call, x, cell_states(call, call.raw("hx")))
+def cell(_: Importer, call: Call) -> Held:
+    """A cell: over all steps where a loop was rolled up, else a sequence of one step."""
+    direction = call.node.meta.get(TIME)
+    x = call.tensor("input")
+    if direction is None:
+        x = call.add(nn.UnsqueezeOp(x, [0]))
+    op = cell_layer(call, x, cell_states(call, call.raw("hx")), direction=direction or "forward")
     call.add(op)
     finals = [call.add(nn.SqueezeOp(f, [0])) for f in op.results[1:]]
+    if direction is not None:
+        return (*finals, op.results[0])
     return (finals[0], finals[1]) if len(finals) == 2 else finals[0]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch.fx import Node
 from xdsl.ir import SSAValue
 
 from mohaq.compiler.dialects import nn
@@ -138,8 +139,15 @@ def squeeze(work: Importer, call: Call) -> Held:
     x = call.tensor("self")
     have = work.extents.of(x)
     axes = call.numbers("dim") if "dim" in call else list(range(len(have)))
-    axes = [int(a) % len(have) for a in axes if have[int(a) % len(have)] == 1]
+    axes = [a % len(have) for a in map(int, axes) if have[a] == 1 or _one_at_export(call, a)]
     return call.add(nn.SqueezeOp(x, axes)) if axes else x
+
+
+def _one_at_export(call: Call, axis: int) -> bool:
+    """Whether an extent is 1 at sizes that are nowhere 1, e.g. that of x[3:4]."""
+    source = call.node.args[0]
+    value = source.meta.get("val") if isinstance(source, Node) else None
+    return bool(call.work.sizes.symbols) and value is not None and value.shape[axis] == 1
 
 
 @handles("aten.unsqueeze", to="nn.unsqueeze")
