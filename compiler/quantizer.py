@@ -18,6 +18,8 @@ from mohaq.compiler.dialects.quant import GridAttr
 MAX_SHIFT = 62
 MULTIPLIER_BITS = 31
 
+SMALLEST_CLIP = 1e-8
+
 HISTOGRAM_BINS = 2047
 """Signed bins over [-max, max]: finer than an 8-bit grid. MOHAQ's code has 201."""
 
@@ -81,7 +83,7 @@ def derive_multiplier(
 
 
 def largest_magnitude(values: npt.ArrayLike) -> float:
-    """max|x|, or the smallest usable clip when all values are zero.
+    """max|x| as a clip; 1 when all values are zero, which says nothing about their scale.
 
     Raises:
         MohaqError: NaN or infinity, or nothing at all.
@@ -92,7 +94,7 @@ def largest_magnitude(values: npt.ArrayLike) -> float:
     top = float(np.abs(real).max())
     if not math.isfinite(top):
         raise MohaqError("the values hold NaN or infinity")
-    return max(top, 1e-8)
+    return max(top, SMALLEST_CLIP) if top else 1.0
 
 
 def mmse_clips(values: npt.NDArray[Any], widths: tuple[int, ...]) -> dict[int, float]:

@@ -91,7 +91,7 @@ def calibrate(
         if slot in {"input", "hidden"}:
             seen[layer, slot].append(values)
         else:
-            peaks[layer, slot] = max(peaks[layer, slot], largest_magnitude(values))
+            peaks[layer, slot] = max(peaks[layer, slot], _peak(values))
 
     for number, sequence in enumerate(sequences):
         if sequence.ndim != 2:
@@ -102,9 +102,11 @@ def calibrate(
         run_float(program, [sequence[:, None, :], *_zero_states(program)], tracer=watch)
         for place, parts in seen.items():  # one part a direction
             whole = parts[0] if len(parts) == 1 else np.stack(parts)
-            inputs[place].append(settings.clips(whole))
+            last = number + 1 == len(sequences)
+            if whole.any() or (last and not inputs[place]):
+                inputs[place].append(settings.clips(whole))
         seen.clear()
-        top = max(top, largest_magnitude(sequence))
+        top = max(top, _peak(sequence))
         if progress is not None:
             progress(number + 1, len(sequences))
 
@@ -116,7 +118,7 @@ def calibrate(
         }
         for (layer, slot), peak in peaks.items():
             if layer == op.label:
-                found[slot] = ClipsAttr.of({STORED_WIDTH: peak})
+                found[slot] = ClipsAttr.of({STORED_WIDTH: largest_magnitude(peak)})
         for slot in ("weight", "recurrent"):
             if slot in op.SEARCHED_SLOTS:
                 found[slot] = ClipsAttr.of(settings.clips(_data(program, op, slot)))
@@ -130,8 +132,14 @@ def calibrate(
                 found[slot] = ClipsAttr.of({**known, grid.bits: grid.step * grid.high})
         op.attributes["calibration"] = DictionaryAttr(dict(sorted(found.items())))
     held = entry.arg_attrs.data if entry.arg_attrs else (DictionaryAttr({}),) * len(entry.args)
-    first = DictionaryAttr({**held[0].data, CLIPS_KEY: ClipsAttr.of({STORED_WIDTH: top})})
+    clip = ClipsAttr.of({STORED_WIDTH: largest_magnitude(top)})
+    first = DictionaryAttr({**held[0].data, CLIPS_KEY: clip})
     entry.properties["arg_attrs"] = ArrayAttr([first, *held[1:]])
+
+
+def _peak(values: npt.NDArray[Any]) -> float:
+    """max|x|; zeros, which say nothing about a scale, count as 0."""
+    return largest_magnitude(values) if values.any() else 0.0
 
 
 def _over_sequences(runs: Sequence[dict[int, float]], width: int) -> float:

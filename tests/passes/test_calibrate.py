@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from programs import one_sru, sequences, speech_like
+from programs import one_cell, one_sru, sequences, speech_like
 
 from mohaq.compiler.analysis.storage import calibrated_table
 from mohaq.compiler.diagnostics import MohaqError
@@ -81,6 +81,54 @@ def test_single_frame_and_extreme_ranges_work() -> None:
         assert all(
             c > 0 for s in calibrated_table(program).clips["l0"].values() for c in s.values()
         )
+
+
+def test_hidden_is_calibrated_like_an_input_and_recurrent_like_a_weight() -> None:
+    """Per sequence over both directions, then the median; the peak at 16 bits."""
+    program = one_cell("lstm", direction="bidirectional", peephole=True, projection=2)
+    seen: dict[str, list[float]] = {"hidden": [], "state": [], "output": []}
+    tops = []
+    data = sequences(features=4, lengths=(20, 20, 20))
+    for one in data:
+        held: list[float] = []
+
+        def watch(_: str, slot: str, v: np.ndarray, held: list[float] = held) -> None:
+            if slot == "hidden":
+                held.append(float(np.abs(v).max()))
+            elif slot in seen:
+                seen[slot].append(float(np.abs(v).max()))
+
+        run_float(program, [one[:, None]], tracer=watch)
+        assert len(held) == 2
+        tops.append(max(held))
+    calibrate(program, data, CalibrationSettings(widths=(8, 16), method="minmax"))
+    clips = calibrated_table(program).clips["l0"]
+    assert clips["hidden"][8] == pytest.approx(float(np.median(tops)))
+    assert clips["hidden"][16] == pytest.approx(max(tops))
+    for slot in ("state", "output"):
+        assert clips[slot] == {16: pytest.approx(max(seen[slot]))}
+    parameters = program.parameters
+    for slot in ("weight", "recurrent"):
+        top = float(np.abs(parameters[f"l0.{slot}"]).max())
+        assert clips[slot] == {8: pytest.approx(top), 16: pytest.approx(top)}
+    for slot in ("peephole", "projection"):
+        assert clips[slot] == {16: pytest.approx(float(np.abs(parameters[f"l0.{slot}"]).max()))}
+
+
+def test_zeros_leave_no_trace_in_a_clip() -> None:
+    program = one_sru(direction="forward")
+    data = sequences(features=4)
+    calibrate(program, data)
+    expected = calibrated_table(program)
+    mixed = one_sru(direction="forward")
+    calibrate(mixed, [*data, np.zeros((5, 4), dtype=np.float32)])
+    found = calibrated_table(mixed)
+    assert found.clips["l0"]["input"] == expected.clips["l0"]["input"]
+    assert found.input_clips == expected.input_clips
+    silent = one_sru(direction="forward")
+    calibrate(silent, [np.zeros((5, 4), dtype=np.float32)])
+    assert calibrated_table(silent).clips["l0"]["input"][16] == 1.0
+    assert calibrated_table(silent).input_clips == {"l0": 1.0}
 
 
 def test_settings_are_checked() -> None:

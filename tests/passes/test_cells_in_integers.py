@@ -21,6 +21,7 @@ from mohaq.compiler.dialects import nn, qnn
 from mohaq.compiler.dialects.nn import FunctionAttr
 from mohaq.compiler.dialects.types import DYNAMIC
 from mohaq.compiler.interpreters.float_nn import run_float
+from mohaq.compiler.interpreters.float_nn.functions import evaluate
 from mohaq.compiler.interpreters.integer import run_integer
 from mohaq.compiler.network import Network
 from mohaq.compiler.program import Program, argument_grids, result_grids
@@ -28,6 +29,7 @@ from mohaq.compiler.quantizer import dequantize, quantize
 from mohaq.passes.apply_assignment import apply_assignment
 from mohaq.passes.calibrate import calibrate
 from mohaq.passes.lower_to_qnn import lower_to_qnn
+from mohaq.passes.lowering.tables import input_step, table_points
 
 WIDTHS = (2, 4, 8, 16)
 Facts = dict[str, Any]
@@ -238,6 +240,39 @@ def test_layer_table_counts_what_the_programs_hold() -> None:
         assert layer.width == integers.entry.function_type.outputs.data[0].get_shape()[-1]  # type: ignore[attr-defined]
         grids = calibrated_table(program).layer_grids(uniform(program, 4))["l0"]
         assert all(grids.slots[slot] == UNIT_GRID for slot in layer.unit)
+
+
+TABLES = {
+    FunctionAttr.of("sigmoid"): 2.2e-4,
+    FunctionAttr.of("tanh"): 2.2e-4,
+    FunctionAttr.of("hard_sigmoid"): 5e-5,
+    FunctionAttr.of("softsign"): 2.7e-3,
+    FunctionAttr.of("scaled_tanh", 0.9, 0.6): 2.8e-4,
+}
+
+
+@pytest.mark.parametrize(("function", "limit"), list(TABLES.items()))
+def test_tables_are_close_at_every_input(function: FunctionAttr, limit: float) -> None:
+    x = np.arange(-32768, 32768)
+    points = np.array(table_points(function))
+    assert points.min() >= -32768
+    assert points.max() <= 32767
+    i, r = (x + 32768) >> 8, (x + 32768) & 255
+    found = points[i] + (((points[i + 1] - points[i]) * r + 128) >> 8)
+    real = evaluate(function, (x * input_step(function)).astype(np.float32))
+    assert np.abs(found / 32768 - real).max() < limit
+    if function.kind not in {"sigmoid", "hard_sigmoid"}:
+        assert points[128] == 0  # odd functions stay odd at 0
+
+
+def test_a_network_that_is_silent_in_calibration_still_lowers() -> None:
+    """All-zero states of a dead relu layer give no scale; the clip is one."""
+    program = one_cell("ligru", 0, bias=False)
+    calibrate(program, [np.zeros((3, 4), dtype=np.float32)])
+    for bits in WIDTHS:
+        integers = lowered(program, uniform(program, bits))
+        (got,) = run_integer(integers, [np.zeros((3, 1, 4), dtype=np.int64)])
+        assert not got.any()
 
 
 # --- what is refused -------------------------------------------------------------------------
