@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from mohaq.backends.base import Estimate
 from mohaq.compiler.analysis.layers import LayerTable
 from mohaq.compiler.assignment import Slot
+from mohaq.compiler.driver.host import HostPlan
 from mohaq.compiler.program import Program
 from mohaq.tools.console import kib, say, si, table
 
@@ -24,19 +25,36 @@ def print_layers(layers: LayerTable, widths: Mapping[Slot, int] | None = None) -
             layer.name,
             f"{layer.directions}x {layer.kind}" if layer.directions > 1 else layer.kind,
             f"{layer.outputs} x {layer.inputs}",
-            f"{layer.weights:,}",
-            f"{layer.weights + layer.vector_words:,}",
+            f"{layer.weights + layer.recurrent_weights:,}",
+            f"{layer.weights + layer.recurrent_weights + layer.vector_words:,}",
         ]
-        macs += layer.weights
+        macs += layer.weights + layer.recurrent_weights
         if widths:
             weight, given = (widths.get(Slot(layer.name, s)) for s in ("weight", "input"))
-            held = (layer.weights * (weight or 0) + 16 * layer.vector_words + 7) // 8
+            bits = layer.weights * (weight or 0) + 16 * layer.vector_words
+            text = f"{weight} x {given}"
+            if layer.recurrent_weights:
+                inner, hidden = (widths.get(Slot(layer.name, s)) for s in ("recurrent", "hidden"))
+                bits += layer.recurrent_weights * (inner or 0)
+                text += f", {inner} x {hidden}"
+            held = (bits + 7) // 8
             size += held
-            row += [f"{weight} x {given}", f"{held:,}"]
+            row += [text, f"{held:,}"]
         rows.append(row)
     total: list[object] = ["all", "", "", f"{macs:,}", ""]
     rows.append(total + (["", f"{size:,}"] if widths else []))
     table("Layers", columns, rows, text=3)
+
+
+def print_host(plan: HostPlan | None) -> None:
+    """What runs on the host, why, and what crosses to the target and back."""
+    if plan is None:
+        return
+    say(
+        f"on the host: {len(plan.refused)} layers; {plan.bytes_in} bytes to the target and "
+        f"{plan.bytes_out} back for each frame"
+    )
+    table("On the host", ("layer", "why"), list(plan.refused.items()), text=2)
 
 
 def print_estimate(estimate: Estimate, title: str = "Estimate") -> None:

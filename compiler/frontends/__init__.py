@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from xdsl.transforms.canonicalize import CanonicalizePass
+
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.program import Program
 
@@ -37,7 +39,7 @@ def load(
         if isinstance(source, onnx.ModelProto):
             from mohaq.compiler.frontends.onnx import import_model
 
-            return import_model(source, constants)
+            return _tidy(import_model(source, constants))
         from mohaq.compiler.frontends.pytorch import import_module
 
         _no_constants(constants, type(source).__name__)
@@ -46,17 +48,17 @@ def load(
                 "a torch module needs example inputs",
                 hint="mohaq.load(module, (torch.zeros(16, 1, features),))",
             )
-        return import_module(source, example_inputs)
+        return _tidy(import_module(source, example_inputs))
     path = Path(source)
     if path.suffix == ".onnx":
         from mohaq.compiler.frontends.onnx import import_file as import_onnx
 
-        return import_onnx(path, constants)
+        return _tidy(import_onnx(path, constants))
     _no_constants(constants, str(path))
     if path.suffix == ".pt2":
         from mohaq.compiler.frontends.pytorch import import_file
 
-        return import_file(path)
+        return _tidy(import_file(path))
     if path.is_dir() or path.suffix == ".mlir":
         return Program.load(path)
     if not path.exists():
@@ -66,6 +68,13 @@ def load(
         where=str(path),
         hint="models come as .onnx, .pt2 (torch.export), a program folder or .mlir",
     )
+
+
+def _tidy(program: Program) -> Program:
+    """The program without the moves that cancel, as exporters leave many, and what they fed."""
+    CanonicalizePass().apply(program.context(), program.module)
+    program.prune_parameters()
+    return program
 
 
 def _no_constants(constants: Mapping[str, Any] | None, where: str) -> None:

@@ -10,7 +10,8 @@ import typer
 
 def compile_model(
     model: Annotated[
-        str, typer.Argument(help="Built-in model (speech, vowels), program folder, .mlir or .pt2.")
+        str,
+        typer.Argument(help="Built-in model (speech, vowels), program folder, .mlir, .onnx, .pt2."),
     ],
     target: Annotated[str, typer.Option("--target", "-t", help="Target name or target .toml.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Compiled folder to write.")],
@@ -37,9 +38,9 @@ def compile_model(
     from mohaq.compiler.analysis.layers import layer_table
     from mohaq.compiler.assignment import Assignment, Slot
     from mohaq.compiler.diagnostics import MohaqError
-    from mohaq.compiler.driver import compile_program
+    from mohaq.compiler.driver import CompiledFolder, compile_program
     from mohaq.tools.console import progress_line, say
-    from mohaq.tools.present import print_estimate, print_layers
+    from mohaq.tools.present import print_estimate, print_host, print_layers
     from mohaq.tools.sources import calibrated_model
 
     if (bits is None) == (assignment is None):
@@ -50,8 +51,10 @@ def compile_model(
         done = compile_program(
             program, target, chosen, out, name=model, workload=Workload(frames), progress=tell
         )
-    layers = layer_table(program)
+    opened = CompiledFolder(out)
+    layers = layer_table(opened.stage("1-quantized"))
     searched = [Slot(layer.name, slot) for layer in layers for slot in layer.slots]
     print_layers(layers, chosen.complete(searched))
     print_estimate(done.estimate)
+    print_host(opened.host)
     say(f"wrote {out}")
