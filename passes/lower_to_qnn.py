@@ -179,6 +179,14 @@ def _lower(
             op, values[source], slots, stored[source], stored[op.result], build
         )
     else:
+        for slot, value in op.state_operands().items():
+            if stored[value] != slots[slot]:
+                raise MohaqError(
+                    "its initial state is held in the grid of another layer",
+                    where=f"layer '{op.label}'",
+                    why=f"slot '{slot}' has {slots[slot]}, the input {stored[value]}",
+                    hint="give every layer an initial state of its own",
+                )
         init = {slot: values[v] for slot, v in op.state_operands().items()}
         around = Surroundings(values[source], stored[source], init, slots, build)
         values.update(zip(op.results, _lower_recurrent(op, around), strict=True))

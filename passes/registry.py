@@ -24,6 +24,7 @@ MODULES: Mapping[str, str] = {
     "absorb-fake-quantize": "mohaq.passes.absorb_fake_quantize",
     "apply-assignment": "mohaq.passes.apply_assignment",
     "calibrate": "mohaq.passes.calibrate",
+    "fold-batchnorm": "mohaq.passes.fold_batchnorm",
     "lower-to-qnn": "mohaq.passes.lower_to_qnn",
     "uniform": "mohaq.passes.apply_assignment",
 }

@@ -352,6 +352,21 @@ def test_lengths_norms_and_shared_states_are_refused() -> None:
         lowered(program, uniform(program, 8))
 
 
+def test_one_state_for_two_layers_with_different_grids_is_refused() -> None:
+    rng = np.random.default_rng(0)
+    net = Network()
+    x, state = net.sequence(4), net.state(1, 4)
+    h = x
+    for name in ("a", "b"):
+        weights = (net.parameter(f"{name}.w", tensor(rng, 1, 2, 4, 4)),)
+        recurrent = net.parameter(f"{name}.r", tensor(rng, 1, 2, 4, 4))
+        h = net.add(nn.LiGruOp(name, h, *weights, recurrent, initial_state=state))
+    program = net.finish([h])
+    calibrate(program, sequences(features=4))
+    with pytest.raises(MohaqError, match="grid of another layer"):
+        lowered(program, uniform(program, 8))
+
+
 def test_other_operations_are_named_with_what_to_do() -> None:
     net = Network()
     x = net.sequence(4)
