@@ -221,7 +221,7 @@ class LowerToQnnPass(ModulePass):
     """Lower an nn program annotated with grids to the neutral integer dialect qnn.
 
     Quantizes the weights, proves every accumulator, derives the multipliers and writes the
-    sigmoid table into the program. Needs apply-assignment or uniform before it.
+    function tables into the program. Needs apply-assignment or uniform before it.
     """
 
     name: ClassVar[str] = "lower-to-qnn"
