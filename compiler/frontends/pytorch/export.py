@@ -22,9 +22,10 @@ from torch.fx import Node
 
 import mohaq.compiler.frontends.pytorch.dense
 import mohaq.compiler.frontends.pytorch.elementwise
+import mohaq.compiler.frontends.pytorch.own
 import mohaq.compiler.frontends.pytorch.recurrent
 import mohaq.compiler.frontends.pytorch.shape
-import mohaq.compiler.modules.sru_op  # noqa: F401  registers torch.ops.mohaq.sru
+import mohaq.compiler.modules  # noqa: F401  registers torch.ops.mohaq.*
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects.types import DYNAMIC
 from mohaq.compiler.frontends.pytorch.archive import check_archive
@@ -279,7 +280,7 @@ def _is_state(node: Node) -> bool:
     """Whether an input is (part of) the initial state of a recurrent layer."""
     for user in node.users:
         name = operation_name(user)
-        if name == "mohaq.sru" and len(user.args) > 1 and user.args[1] is node:
+        if name.startswith("mohaq.") and node in user.args[1:3]:
             return True
         if name.startswith(RECURRENT[:-1]) and len(user.args) > 1:
             hx = user.args[1]

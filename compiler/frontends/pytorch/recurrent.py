@@ -1,4 +1,4 @@
-"""torch.nn.LSTM, GRU and RNN, their cells, and our own layers: one `nn` operation a layer."""
+"""torch.nn.LSTM, GRU and RNN, and their cells: one `nn` operation a layer."""
 
 from __future__ import annotations
 
@@ -278,26 +278,3 @@ def cell(_: Importer, call: Call) -> Held:
     if direction is not None:
         return (*finals, op.results[0])
     return (finals[0], finals[1]) if len(finals) == 2 else finals[0]
-
-
-@handles("mohaq.sru", to="nn.sru")
-def sru(_: Importer, call: Call) -> Held:
-    """mohaq.compiler.modules.SRU."""
-    label = call.label()
-    weight, vector, bias = (call.constant(n, n) for n in ("weight", "vector", "bias"))
-    state = call.raw("c0")
-    initial = state_part(call, state, 0, weight.shape[0], f"{label}.initial")
-    op = nn.SruOp(
-        label,
-        call.tensor("x"),
-        call.work.named(f"{label}.weight", weight),
-        call.work.named(f"{label}.vector", vector),
-        call.work.named(f"{label}.bias", bias),
-        initial,
-        direction=str(call.raw("direction")),
-        skip=str(call.raw("skip")),
-        skip_scale=call.real("skip_scale", 1.0),
-        activation=str(call.raw("activation")),
-    )
-    call.add(op)
-    return op.result, op.final_state
