@@ -19,9 +19,10 @@ import sympy
 from onnx import helper, numpy_helper
 from xdsl.ir import Operation, SSAValue
 
+from mohaq.compiler.analysis.extents import Extents
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects.types import DYNAMIC, shape_of
-from mohaq.compiler.analysis.extents import Extents
+from mohaq.compiler.frontends.onnx.domains import check_domain
 from mohaq.compiler.frontends.onnx.folding import Folder
 from mohaq.compiler.frontends.refuse import refuse, shown
 from mohaq.compiler.network import Network
@@ -83,6 +84,13 @@ Converter = Callable[["GraphImporter", "Node"], "list[Held] | Held"]
 CONVERTERS: dict[str, Converter] = {}
 BECOMES: dict[str, str] = {}
 """ONNX operator -> the nn operation it becomes, or what happens to it."""
+
+
+REFUSED: dict[str, tuple[str, str]] = {}
+"""ONNX operator that can never be imported -> why, and what to use instead."""
+
+MOVES = {"Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Slice", "Split"}
+"""Operators that only move elements, so that one grid for the whole tensor passes through."""
 
 
 def converts(*kinds: str, to: str) -> Callable[[Converter], Converter]:
@@ -270,21 +278,17 @@ class GraphImporter:
 
     def convert(self, node: Node) -> None:
         """Convert one node: fold it, follow sizes through it, or make operations of it."""
-        if node.proto.domain not in {"", "ai.onnx"}:
-            raise refuse(
-                f"{shown(node.proto.domain)}.{node.kind}",
-                name=node.name,
-                why="operators of other domains are not known",
-            )
+        check_domain(node.proto.domain, node.kind, node.name)
         made = self._folded(node)
         if made is None:
             converter = CONVERTERS.get(node.kind)
             if converter is None:
-                raise refuse(f"ONNX {node.kind}", name=node.name)
+                why, instead = REFUSED.get(node.kind, (None, None))
+                raise refuse(f"ONNX {node.kind}", name=node.name, why=why, instead=instead)
             from xdsl.utils.exceptions import VerifyException
 
             try:
-                found = converter(self, node)
+                found = self._moved(node, converter) or converter(self, node)
             except VerifyException as error:
                 raise node.refuse(str(error)) from None
             except (ArithmeticError, LookupError, TypeError, ValueError) as error:
@@ -295,6 +299,22 @@ class GraphImporter:
         for name, value in zip(node.outputs, made, strict=False):
             if name:
                 self.values[name] = value
+
+    def _moved(self, node: Node, converter: Converter) -> list[Held] | None:
+        """Integers that only move: the real values move, and the grid stays with them."""
+        if node.kind not in MOVES:
+            return None
+        held = self.held(node, 0)
+        if not isinstance(held, Quantized) or held.grid.scale.size > 1:
+            return None
+        name = node.inputs[0]
+        self.values[name] = held.value
+        try:
+            found = converter(self, node)
+        finally:
+            self.values[name] = held
+        parts = found if isinstance(found, list) else [found]
+        return [Quantized(part, held.grid) for part in parts]
 
     def _folded(self, node: Node) -> list[Held] | None:
         """Results if all inputs are constant numbers, else None."""

@@ -69,8 +69,17 @@ def check(model: onnx.ModelProto, where: str, folder: Path | None) -> onnx.Model
             for tensor in tensors_of_node(node, where):
                 check_tensor(tensor)
     ordered = model if check_wiring(model, where) else in_order(model, where)
+    bare = [
+        o.type.tensor_type
+        for o in ordered.graph.output
+        if o.type.HasField("tensor_type") and not o.type.tensor_type.HasField("shape")
+    ]
+    for kind in bare:  # onnx's checker wants a shape for results, which nobody else does
+        kind.shape.SetInParent()
     try:
         onnx.checker.check_model(ordered)
+        for kind in bare:
+            kind.ClearField("shape")
         if ordered.functions:
             ordered = inliner.inline_local_functions(ordered)
     except (onnx.checker.ValidationError, ValueError, RuntimeError, EncodeError) as error:

@@ -52,7 +52,7 @@ def _grid(work: GraphImporter, node: Node, kind: str, rank: int) -> Grid:
     if scale.size == 0 or zero.size != scale.size:
         raise node.refuse(f"it has {scale.size} scales and {zero.size} zero points")
     axis = int(node.get("axis", 1)) if scale.size > 1 else 0
-    if scale.size > 1 and not -rank <= axis < rank:
+    if scale.size > 1 and (rank == 0 or not -rank <= axis < rank):
         raise node.refuse(f"its input has no axis {axis}")
     axis %= max(rank, 1)
     return Grid(scale.reshape(-1), zero.reshape(-1), width, signed, axis)
@@ -135,6 +135,32 @@ def quantized_parameter(
         grid = replace(grid, axis=axis)
     value = work.parameter(name, np.ascontiguousarray(array))
     return fake_quantize(work, node, value, grid)
+
+
+def quantized_rows(
+    work: GraphImporter, node: Node, name: str, held: GridConstant, rows: Array
+) -> SSAValue:
+    """Weights [D, G, H, .] with a scale for each row, as a matrix of rows rounded to its grid.
+
+    Args:
+        work: the importer.
+        node: the node that reads it.
+        name: of the parameter.
+        held: the constant [D, G H, .].
+        rows: for each row [D, G, H] of ours, its place on the constant's axis 1.
+    """
+    grid, order = held.grid, rows.reshape(-1)
+    if grid.axis != 1:
+        raise node.refuse(
+            f"its weights have a scale for each place on axis {grid.axis}",
+            "one scale for each matrix or for each row",
+        )
+    grid = replace(grid, scale=grid.scale[order], zero=grid.zero[order], axis=0)
+    count, gates, hidden = rows.shape
+    matrix = np.stack([held.array[d][rows[d].reshape(-1)] for d in range(count)])
+    flat = matrix.reshape(count * gates * hidden, -1)
+    value = fake_quantize(work, node, work.parameter(name, np.ascontiguousarray(flat)), grid)
+    return work.add(node, nn.ReshapeOp(value, (count, gates, hidden, flat.shape[1])))
 
 
 def turned(held: GridConstant, order: Sequence[int]) -> GridConstant:

@@ -72,8 +72,15 @@ class Cell:
         """W or R as [D, G, H, .] in our order of gates."""
         held = self.work.held(self.node, position)
         array = self.work.constant(self.node, position, title)
+        name = f"{self.label}.{title}"
+        if isinstance(held, GridConstant) and held.grid.scale.size > 1:
+            from mohaq.compiler.frontends.onnx.quantized import quantized_rows
+
+            rows = np.arange(self.gates * self.hidden).reshape(self.gates, self.hidden)
+            every = np.broadcast_to(rows[list(order)], (self.count, self.gates, self.hidden))
+            return quantized_rows(self.work, self.node, name, held, every)
         ours = array.reshape(self.count, self.gates, self.hidden, -1)[:, list(order)]
-        return self._kept(f"{self.label}.{title}", held, ours)
+        return self._kept(name, held, ours)
 
     def _kept(self, name: str, held: Held, ours: Array) -> SSAValue:
         """A parameter, with the grid that it came in."""
