@@ -16,6 +16,7 @@ from mohaq.compiler.partition import partition
 from mohaq.compiler.program import Program
 from mohaq.passes import calibrate as inner
 from mohaq.passes.calibrate import CalibrationSettings
+from mohaq.passes.fold_batchnorm import fold_batchnorm
 
 
 def calibrate(
@@ -26,6 +27,9 @@ def calibrate(
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Annotate the layers of a program in place with the clips of all slots.
+
+    Batch normalizations are folded into the layers beside them first, since clips hold for
+    folded weights only.
 
     Args:
         program: any `nn` program; its first argument takes the sequences, the others are states,
@@ -39,6 +43,7 @@ def calibrate(
         MohaqError: no data, data that do not fit the program, NaN among them; no layer with an
             integer form.
     """
+    fold_batchnorm(program)
     cut = partition(program, integer_check)
     if cut.whole:
         inner.calibrate(program, sequences, settings, progress=progress)
