@@ -140,7 +140,9 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> 
 def _gradient(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
     # The states are computed again: an operator's outputs are its only memory.
     with torch.enable_grad():
-        leaves = [None if t is None else t.detach().requires_grad_() for t in ctx.saved_tensors]
+        leaves: list[Any] = [
+            None if t is None else t.detach().requires_grad_() for t in ctx.saved_tensors
+        ]
         outputs = reference(*leaves, *ctx.options)
         given = [leaf for leaf in leaves if leaf is not None]
         found = iter(torch.autograd.grad(outputs, given, grads))
@@ -222,12 +224,15 @@ class LiGRU(nn.Module):
                 x, h0, self.weight, self.recurrent, self.bias, None, self.epsilon, self.direction
             )
             return y, last
+        held = [t for t in (self.running_mean, self.running_var) if t is not None]
         if self.training:
             _check(x, h0, self.weight, self.recurrent, None, self.direction)
             u = _products(x, self.weight)
-            flat = nn.functional.batch_norm(
+            mean, var = (t.view(-1) for t in held)
+            flat: Tensor = nn.functional.batch_norm(
                 u.reshape(x.shape[0] * x.shape[1], -1),
-                *(None if t is None else t.view(-1) for t in (self.running_mean, self.running_var)),
+                mean,
+                var,
                 self.gamma.view(-1),
                 self.beta.view(-1),
                 training=True,
@@ -235,7 +240,6 @@ class LiGRU(nn.Module):
                 eps=self.epsilon,
             )
             return _walk(flat.view_as(u), h0, self.recurrent, self.direction)
-        held = [t for t in (self.running_mean, self.running_var) if t is not None]
         norm = torch.stack([self.gamma, self.beta, *held], dim=2)
         y, last = ligru(
             x, h0, self.weight, self.recurrent, None, norm, self.epsilon, self.direction

@@ -147,7 +147,9 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> Non
 def _gradient(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
     # The states are computed again: an operator's outputs are its only memory.
     with torch.enable_grad():
-        leaves = [None if t is None else t.detach().requires_grad_() for t in ctx.saved_tensors]
+        leaves: list[Any] = [
+            None if t is None else t.detach().requires_grad_() for t in ctx.saved_tensors
+        ]
         outputs = reference(*leaves, *ctx.options)
         given = [leaf for leaf in leaves if leaf is not None]
         found = iter(torch.autograd.grad(outputs, given, grads, allow_unused=True))

@@ -9,7 +9,6 @@ both must come out as the same program.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,13 +17,18 @@ import torch
 from torch.fx import Graph, Node
 
 from mohaq.compiler.frontends.pytorch.chains import Chain, call_like, find_chains
-from mohaq.compiler.frontends.pytorch.steps import Step, rank_of, stacked_arguments, step_of
+from mohaq.compiler.frontends.pytorch.cleaning import remove_unused, renumber, simplify
+from mohaq.compiler.frontends.pytorch.steps import (
+    Step,
+    element_of_step,
+    rank_of,
+    stacked_arguments,
+    step_of,
+)
 from mohaq.compiler.frontends.pytorch.writes import check_writes, gather_writes, writes
 
 aten = torch.ops.aten
 
-NO_EFFECT = (aten.clone.default, aten.contiguous.default, aten.detach.default, aten.alias.default,
-             aten.detach_.default, aten.lift_fresh_copy.default)  # fmt: skip
 VIEWS = (aten.view.default, aten.reshape.default, aten._unsafe_view.default)
 
 
@@ -79,8 +83,7 @@ def reroll(graph: Graph) -> Rolled:
     if not joins and not find_chains(graph) and not any(writes(n) for n in graph.nodes):
         return Rolled(graph)
     copy = Graph()
-    result = copy.graph_copy(graph, {}, return_output_node=True)
-    assert result is not None
+    result: Any = copy.graph_copy(graph, {}, return_output_node=True)
     values, node = result
     copy.output(values).meta.update(node.meta)
     return _Roller(copy).run()
@@ -91,7 +94,7 @@ class _Roller:
         self.graph = graph
         gather_writes(graph)
         check_writes(graph)
-        _simplify(graph)
+        simplify(graph)
         self.chains = find_chains(graph)
         self.steps: dict[Node, Step] = {}
         self.groups: list[_Group] = []
@@ -119,8 +122,8 @@ class _Roller:
                 self._join(node)
         for number, chain in enumerate(self.chains):
             self._take_apart(number, chain)
-        _remove_unused(self.graph)
-        _renumber(self.graph)
+        remove_unused(self.graph)
+        renumber(self.graph)
         return Rolled(self.graph, frozenset(self.lengths), tuple(self.irregular))
 
     # groups
@@ -154,7 +157,7 @@ class _Roller:
         source = node.args[0] if node.args else None
         if not isinstance(source, Node) or source in self.steps:
             return None
-        taken = _element(node)
+        taken = element_of_step(node)
         if taken is None:
             return None
         x, axis, time, keeps = taken
@@ -205,32 +208,38 @@ class _Roller:
         return _Stack(made, times[0], len(times))
 
     def _roll(self, which: int) -> _Stack | None:
+        """A chain as one call; None, and noted, if it is not regular."""
         chain = self.chains[which]
-        first = chain.calls[0]
-        read = [self.steps.get(c.args[0]) for c in chain.calls]  # type: ignore[call-overload]
-        if any(step and self._reads(step.group, which) for step in read):
-            return self._give_up(chain, "its input is computed from its own output")
-        if any(step is None for step in read):
-            return self._give_up(chain, "its input is not a step of one sequence at every step")
+        inputs: list[Any] = [call.args[0] for call in chain.calls]
+        read = [self.steps.get(x) for x in inputs]
         known = [step for step in read if step is not None]
         times = [step.time for step in known]
-        if len({step.group for step in known}) > 1:
-            return self._give_up(chain, "its input is computed differently at some steps")
-        low, count = min(times), len(times)
-        ahead = list(range(low, low + count))
-        if times not in (ahead, ahead[::-1]):
-            return self._give_up(chain, "it does not take the steps one after the other")
-        hidden = chain.hidden_between()
-        if hidden is not None:
-            return self._give_up(chain, "a state between its steps is used, not only the output")
-        stack = self._stack(known[0].group)
+        ahead = sorted(times)
+        why = ""
+        stack: _Stack | None = None
+        if any(self._reads(step.group, which) for step in known):
+            why = "its input is computed from its own output"
+        elif len(known) < len(read):
+            why = "its input is not a step of one sequence at every step"
+        elif len({step.group for step in known}) > 1:
+            why = "its input is computed differently at some steps"
+        elif ahead != list(range(ahead[0], ahead[0] + len(times))) or (
+            times not in (ahead, ahead[::-1])
+        ):
+            why = "it does not take the steps one after the other"
+        elif chain.hidden_between() is not None:
+            why = "a state between its steps is used, not only the output"
+        else:
+            stack = self._stack(known[0].group)
         if stack is None:
-            return self._give_up(chain, "its input cannot be written for all steps at once")
-        x = self._cut(first, stack, low, count)
+            why = why or "its input cannot be written for all steps at once"
+            self.irregular.append(Irregular(chain.calls[0], len(chain.calls), why))
+            return None
+        x = self._cut(chain.calls[0], stack, ahead[0], len(times))
         y, ends = chain.roll(self.graph, x, times != ahead)
         self._ends[which] = ends
-        self.lengths.add(count)
-        return _Stack(y, low, count)
+        self.lengths.add(len(times))
+        return _Stack(y, ahead[0], len(times))
 
     def _reads(self, number: int, which: int) -> bool:
         """Whether a group is computed from the output of a chain."""
@@ -238,9 +247,6 @@ class _Roller:
         if form[0] == "chain":
             return bool(form[1] == which)
         return form[0] != "slice" and any(self._reads(n, which) for n in _groups_in(form))
-
-    def _give_up(self, chain: Chain, why: str) -> None:
-        self.irregular.append(Irregular(chain.calls[0], len(chain.calls), why))
 
     def _cut(self, before: Node, stack: _Stack, start: int, count: int) -> Node:
         """Some steps of a stack, counted from the nearer end."""
@@ -325,43 +331,6 @@ class _Roller:
             self._replace(node, one)
 
 
-def _element(node: Node) -> tuple[Node, int, int, bool] | None:
-    """(tensor, extent, index, whether the extent stays with size 1) of a part of size 1."""
-    target, arguments = node.target, list(node.args)
-    if target is aten.select.int:
-        x, axis, index = arguments
-        keeps = False
-    elif target is aten.slice.Tensor:
-        x, axis, start, end, step = [*arguments, *[0, None, None, 1][len(arguments) - 1 :]]
-        if not (type(start) is int and type(end) is int and end - start == 1 and step == 1):
-            return None
-        index, keeps = start, True
-    elif target is aten.narrow.default:
-        x, axis, index, length = arguments
-        keeps = True
-        if length != 1:
-            return None
-    elif target is operator.getitem and arguments[0].target in (
-        aten.unbind.int,
-        aten.split.Tensor,
-        aten.chunk.default,
-    ):
-        source, index = arguments
-        given = [*source.args]
-        keeps = source.target is not aten.unbind.int
-        x = given[0]
-        axis = given[2 if keeps else 1] if len(given) > (2 if keeps else 1) else 0
-        size = x.meta["val"].shape[axis]
-        if keeps and given[1] != (1 if source.target is aten.split.Tensor else size):
-            return None
-    else:
-        return None
-    rank = rank_of(x)
-    if rank < 1 or type(index) is not int or type(x.meta["val"].shape[axis]) is not int:
-        return None
-    return x, axis % rank, index, keeps
-
-
 def _groups_in(form: Any) -> list[int]:
     """Groups that an operation reads, from its form."""
     if not isinstance(form, tuple):
@@ -375,42 +344,3 @@ def _is_view(wanted: Any, shape: Sequence[int]) -> bool:
     if not isinstance(wanted, (list, tuple)) or len(wanted) != len(shape):
         return False
     return all(type(w) is int and w in (-1, s) for w, s in zip(wanted, shape, strict=True))
-
-
-def _simplify(graph: Graph) -> None:
-    """Take out what has no effect and would hide a chain."""
-    for node in list(graph.nodes):
-        if not node.args or not isinstance(node.args[0], Node):
-            continue
-        source = node.args[0]
-        idle = node.target in NO_EFFECT
-        idle |= node.target is aten.dropout.default and node.args[2] is False
-        if idle:
-            node.replace_all_uses_with(source)
-        elif (
-            node.target is aten.unsqueeze.default
-            and source.target is aten.squeeze.dim
-            and rank_of(node) == rank_of(source.args[0])
-            and node.args[1] % rank_of(node) == source.args[1] % rank_of(node)
-            and source.args[0].meta["val"].shape[source.args[1]] == 1
-        ):
-            node.replace_all_uses_with(source.args[0])
-    _remove_unused(graph)
-
-
-def _remove_unused(graph: Graph) -> None:
-    """As `Graph.eliminate_dead_code`, which keeps what may be random: dropout, whole layers."""
-    for node in reversed(graph.nodes):
-        if node.op != "call_function" or node.users:
-            continue
-        schema = getattr(node.target, "_schema", None)
-        if schema is None or not schema.is_mutable:
-            graph.erase_node(node)
-
-
-def _renumber(graph: Graph) -> None:
-    """Names that do not depend on how many steps there were."""
-    for number, node in enumerate(graph.nodes):
-        if node.op == "call_function":
-            plain = getattr(node.target, "__name__", "node").split(".")[0]
-            node.name = f"{plain}.{number}"  # no input has a dot in its name

@@ -141,3 +141,42 @@ def stacked_arguments(node: Node, stack: Callable[[Node], Node]) -> tuple[Any, .
         if arguments[place] >= 0:
             arguments[place] += 1
     return tuple(arguments)
+
+
+def element_of_step(node: Node) -> tuple[Node, int, int, bool] | None:
+    """(tensor, extent, index, whether the extent stays with size 1) of a part of size 1."""
+    target = node.target
+    arguments: list[Any] = list(node.args)
+    if target is aten.select.int:
+        x, axis, index = arguments
+        keeps = False
+    elif target is aten.slice.Tensor:
+        defaults: list[Any] = [0, None, None, 1]
+        x, axis, start, end, step = arguments + defaults[len(arguments) - 1 :]
+        if not (type(start) is int and type(end) is int and end - start == 1 and step == 1):
+            return None
+        index, keeps = start, True
+    elif target is aten.narrow.default:
+        x, axis, index, length = arguments
+        keeps = True
+        if length != 1:
+            return None
+    elif target is operator.getitem and arguments[0].target in (
+        aten.unbind.int,
+        aten.split.Tensor,
+        aten.chunk.default,
+    ):
+        source, index = arguments
+        given = [*source.args]
+        keeps = source.target is not aten.unbind.int
+        x = given[0]
+        axis = given[2 if keeps else 1] if len(given) > (2 if keeps else 1) else 0
+        size = x.meta["val"].shape[axis]
+        if keeps and given[1] != (1 if source.target is aten.split.Tensor else size):
+            return None
+    else:
+        return None
+    rank = rank_of(x)
+    if rank < 1 or type(index) is not int or type(x.meta["val"].shape[axis]) is not int:
+        return None
+    return x, axis % rank, index, keeps
