@@ -90,7 +90,7 @@ def test_pairs_of_every_width(drawn: tuple[onnx.ModelProto, Array, dict[str, Any
     assert widths == sorted((int(k.lstrip("uint")), k.startswith("i")) for k in kinds)
     (expected,) = ReferenceEvaluator(made).run(None, {"x": x})
     (found,) = run_float(program, [x])
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5, err_msg=str(facts))
+    np.testing.assert_allclose(found, np.asarray(expected), 1e-5, 1e-5, err_msg=str(facts))
 
 
 # Models that onnxruntime's own tool writes.
