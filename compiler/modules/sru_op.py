@@ -60,8 +60,10 @@ def _check(
         raise ValueError(f"sru: weight should be {wanted}, got {tuple(w.shape)}")
     if tuple(v.shape) != (directions, 2, hidden) or v.shape != b.shape:
         raise ValueError(f"sru: vector and bias should be {(directions, 2, hidden)}")
-    if c0.dim() != 3 or c0.shape[0] != directions or c0.shape[2] != hidden:
-        raise ValueError(f"sru: c0 is [D,B,H], got {tuple(c0.shape)}")
+    if tuple(c0.shape) != (directions, x.shape[1], hidden):
+        raise ValueError(
+            f"sru: c0 should be {(directions, x.shape[1], hidden)}, got {tuple(c0.shape)}"
+        )
     if skip == "identity" and width != directions * hidden:
         raise ValueError(
             f"sru: an identity skip needs I = D*H, got {width} and {directions}*{hidden}"

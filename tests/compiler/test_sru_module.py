@@ -211,3 +211,9 @@ def test_other_number_formats_use_the_loop() -> None:
     y, c = sru(*half, *options)
     assert y.dtype == c.dtype == torch.bfloat16
     assert all(g.dtype == torch.bfloat16 for g in torch.autograd.grad(y.sum() + c.sum(), half))
+
+
+def test_a_state_for_another_batch_is_refused() -> None:
+    layer = SRU(3, 4)
+    with pytest.raises(ValueError, match="c0 should be"):
+        layer(torch.zeros(5, 2, 3), torch.zeros(1, 1, 4))
