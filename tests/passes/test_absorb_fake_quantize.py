@@ -9,8 +9,10 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 from small_onnx import constant, info, integers, model, quantized_gru, weights
+from xdsl.transforms.canonicalize import CanonicalizePass
 
 import mohaq
+from mohaq.compiler.analysis.storage import calibrated_table
 from mohaq.compiler.context import MohaqContext
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import nn
@@ -18,6 +20,8 @@ from mohaq.compiler.dialects.nn import FakeQuantizeOp, LayerOp
 from mohaq.compiler.interpreters.float_nn import run_float
 from mohaq.compiler.program import Program
 from mohaq.passes.absorb_fake_quantize import AbsorbFakeQuantizePass, absorb_fake_quantize
+from mohaq.passes.apply_assignment import apply_assignment
+from mohaq.passes.calibrate import calibrate
 
 Node = helper.make_node
 
@@ -173,3 +177,45 @@ def test_weights_off_their_grid_are_rounded_once() -> None:
     assert absorb_fake_quantize(program) == []
     np.testing.assert_array_equal(run_float(program, [x])[0], before)
     assert layer(program, nn.LinearOp).grid("weight").step == float(np.float32(0.01))
+
+
+def test_calibration_and_assignment_keep_the_models_grids() -> None:
+    """LSTM and linear layer: 8 bits everywhere gives exactly the model's own scales."""
+    scales = {"sx": 0.03, "sw": 0.004, "sr": 0.006, "sh": 0.008, "sv": 0.01}
+    made = model(
+        [
+            Node("QuantizeLinear", ["x", "sx", "zero"], ["xq"]),
+            Node("DequantizeLinear", ["xq", "sx", "zero"], ["xd"]),
+            Node("DequantizeLinear", ["Wq", "sw", "zero"], ["W"]),
+            Node("DequantizeLinear", ["Rq", "sr", "zero"], ["R"]),
+            Node("DequantizeLinear", ["Vq", "sv", "zero"], ["V"]),
+            Node("LSTM", ["xd", "W", "R"], ["all"], "lstm", hidden_size=3),
+            Node("Squeeze", ["all", "one"], ["h"]),
+            Node("QuantizeLinear", ["h", "sh", "zero"], ["hq"]),
+            Node("DequantizeLinear", ["hq", "sh", "zero"], ["hd"]),
+            Node("MatMul", ["hd", "V"], ["y"], "out"),
+        ],
+        [info("x", ["T", "B", 2])],
+        [info("y", ["T", "B", 4])],
+        [
+            *(integers("Wq", 1, 12, 2), integers("Rq", 1, 12, 3), integers("Vq", 3, 4)),
+            *(constant(name, np.float32(value)) for name, value in scales.items()),
+            *(constant("zero", np.int8(0)), constant("one", [1])),
+        ],
+    )
+    program = mohaq.load(made)
+    assert absorb_fake_quantize(program) == []
+    CanonicalizePass().apply(MohaqContext(parameters=program.parameters), program.module)
+    rng = np.random.default_rng(2)
+    calibrate(program, [rng.normal(size=(9, 2)).astype(np.float32) for _ in range(3)])
+    slots = calibrated_table(program).searched()
+    apply_assignment(program, dict.fromkeys(slots, 8))
+    lstm, out = layer(program, nn.LstmOp), layer(program, nn.LinearOp)
+    for op, slot, name in (
+        (lstm, "input", "sx"),
+        (lstm, "weight", "sw"),
+        (lstm, "recurrent", "sr"),
+        (out, "input", "sh"),
+        (out, "weight", "sv"),
+    ):
+        assert (op.grid(slot).bits, op.grid(slot).step) == (8, scale_of(made, name)), slot
