@@ -231,7 +231,9 @@ def _row(op: LayerOp) -> Layer:
         case GruOp() | RnnOp() | LiGruOp():
             return _simple_row(row, op)
         case _:
-            raise MohaqError(f"layer '{op.label}' ({op.name}) has no integer form", hint=HOST_HINT)
+            raise MohaqError(
+                f"'{op.name}' has no integer form", where=f"layer '{op.label}'", hint=HOST_HINT
+            )
 
 
 def _recurrent(row: Layer, count: int, gates: int, hidden: int) -> Layer:

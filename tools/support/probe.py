@@ -18,11 +18,15 @@ from mohaq.backends.registry import usable_backends
 from mohaq.compiler.analysis.layers import layer_table
 from mohaq.compiler.assignment import Assignment
 from mohaq.compiler.diagnostics import MohaqError
+from mohaq.compiler.dialects.nn import LayerOp
 from mohaq.compiler.dialects.types import DYNAMIC, element_of, shape_of
-from mohaq.compiler.driver import CompiledFolder, compile_program
+from mohaq.compiler.driver import CompiledFolder, calibrate, compile_program
+from mohaq.compiler.driver.device import device_check
 from mohaq.compiler.interpreters.float_nn import run_float
+from mohaq.compiler.partition import partition
 from mohaq.compiler.program import Program
-from mohaq.passes.calibrate import CalibrationSettings, calibrate
+from mohaq.passes.calibrate import CalibrationSettings
+from mohaq.passes.fold_batchnorm import fold_batchnorm
 from mohaq.tools.support.forms import FEATURES, STEPS, Form
 
 BITS = 8
@@ -145,12 +149,17 @@ def _exported(program: Program) -> str:
 
 def _on_target(form: Form, backend: Backend, target: Target) -> Cell:
     """Widths of the layer's slots after compiling it and running it bit for bit; or `host`."""
+    if not issubclass(form.kind, LayerOp):
+        return Cell(
+            "host", "targets run recurrent and linear layers; everything else is the host's"
+        )
     program = form.program()
+    fold_batchnorm(program)
     try:
-        table = layer_table(program)
-        groups = backend.legality(table.layers[0], target).groups
+        cut = partition(program, device_check(backend, target))
     except MohaqError as error:
-        return Cell("host", _short(error))
+        return Cell("host", (error.why or error.what).removeprefix("'layer': "))
+    groups = backend.legality(layer_table(cut.core).layers[0], target).groups
     rng = np.random.default_rng(2)
     data = [rng.normal(size=(STEPS, FEATURES)).astype(np.float32) for _ in range(2)]
     widths = {
