@@ -14,7 +14,8 @@ import mohaq.compiler.frontends.onnx.elementwise
 import mohaq.compiler.frontends.onnx.qlinear
 import mohaq.compiler.frontends.onnx.quantized
 import mohaq.compiler.frontends.onnx.recurrent
-import mohaq.compiler.frontends.onnx.shape  # noqa: F401  the converters register themselves
+import mohaq.compiler.frontends.onnx.shape
+import mohaq.compiler.frontends.onnx.sizes  # noqa: F401  the converters register themselves
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.frontends.onnx.arguments import set_inputs
 from mohaq.compiler.frontends.onnx.convert import BECOMES, GraphImporter, finish
