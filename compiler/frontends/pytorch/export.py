@@ -194,9 +194,18 @@ def import_file(path: Path) -> Program:
         raise MohaqError(
             "torch cannot load this .pt2 file",
             where=str(path),
-            why=f"{type(error).__name__}: {str(error).strip()[:200]}",
+            why=f"{type(error).__name__}: {_first_line(error)}",
         ) from error
-    return import_exported(exported)
+    try:
+        return import_exported(exported)
+    except MohaqError:
+        raise
+    except Exception as error:  # a graph that torch reads may still make no sense
+        raise MohaqError(
+            "damaged .pt2 file",
+            where=str(path),
+            why=f"{type(error).__name__}: {_first_line(error)}",
+        ) from error
 
 
 def import_exported(exported: ExportedProgram) -> Program:

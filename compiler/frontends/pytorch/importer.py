@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -197,6 +198,8 @@ class Importer:
         if isinstance(found, torch.Tensor):
             return self.parameter(title, found)
         if isinstance(found, Filled) and all(isinstance(n, int) for n in found.extents):
+            if math.prod(found.extents) > LARGEST:
+                raise call.refuse("a constant of more elements than memory holds")
             return self.parameter(title, torch.full(found.extents, found.value))
         if isinstance(found, (Filled, Repeated)):
             raise call.refuse("its input is repeated to a symbolic size")
@@ -273,17 +276,49 @@ class Importer:
             or a is None
             for a in flat
         )
-        if not tensors or not known or operation_name(node) in NEVER_FOLDED:
+        if not tensors or not known or not _may_fold(node):
             return None
-        with torch.no_grad():
-            made = node.target(  # type: ignore[operator]
-                *(self.resolve(a) for a in node.args),
-                **{k: self.resolve(v) for k, v in node.kwargs.items()},
-            )
+        target: Any = node.target
+        positional = [self.resolve(a) for a in node.args]
+        named = {k: self.resolve(v) for k, v in node.kwargs.items()}
+        try:
+            with torch.no_grad():
+                if _elements(target(*_on_meta(positional), **named)) > LARGEST:
+                    raise Call(self, node).refuse("a constant of more elements than memory holds")
+                made = target(*positional, **named)
+        except (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError) as error:
+            why = str(error).strip().partition("\n")[0]
+            raise Call(self, node).refuse(f"its constants do not fit: {why}") from None
         return made if isinstance(made, torch.Tensor) else tuple(made)
 
 
 NEVER_FOLDED = {"aten.dropout", "aten.rand", "aten.randn", "aten.bernoulli", "aten.rand_like"}
+
+LARGEST = 1 << 28
+"""Elements of a constant that is computed at import."""
+
+
+def _may_fold(node: Node) -> Any:
+    """Operations of torch whose result depends on their arguments alone."""
+    if not isinstance(node.target, torch._ops.OpOverload):
+        return False
+    return node.target.namespace == "aten" and operation_name(node) not in NEVER_FOLDED
+
+
+def _on_meta(arguments: Any) -> Any:
+    """Tensors without data, to learn the size of a result."""
+    if isinstance(arguments, torch.Tensor):
+        return arguments.to("meta")
+    if isinstance(arguments, (list, tuple)):
+        return [_on_meta(a) for a in arguments]
+    return arguments
+
+
+def _elements(made: Any) -> int:
+    if isinstance(made, torch.Tensor):
+        return made.numel()
+    return sum(_elements(m) for m in made) if isinstance(made, (list, tuple)) else 0
+
 
 SIZE_ARITHMETIC: dict[Any, Callable[..., Any]] = {
     operator.add: lambda a, b: a + b,
