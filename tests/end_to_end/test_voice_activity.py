@@ -35,7 +35,7 @@ def signal(frames: int, seed: int = 0) -> np.ndarray[Any, Any]:
     return np.stack([whole[n * 512 : n * 512 + 576] for n in range(frames)])
 
 
-MODELS = (
+MODELS: tuple[tuple[str, tuple[str, ...], dict[str, int]], ...] = (
     ("silero_vad", ("data", "silero_vad_16k_sequence.onnx"), {}),
     ("silero_vad", ("data", "silero_vad.onnx"), {"sr": 16000, "input.1": 576}),
     ("silero_vad", ("data", "silero_vad_16k_op15.onnx"), {"sr": 16000, "sequence": 576}),
@@ -101,3 +101,28 @@ def test_a_voice_activity_network_on_a_target(tmp_path: Path) -> None:
     zeros = [np.zeros(STATE, dtype=np.float32)] * 2
     (real, *_) = run_float(program, [x, *zeros])
     assert float(np.abs(whole.outputs - real).max()) < 0.05
+
+
+def test_speech_is_told_from_silence(tmp_path: Path) -> None:
+    """On a synthesised sentence between two silences, in 8 bits on a target."""
+    pytest.importorskip("espeakng_loader", reason="needs the extra 'speech'")
+    from scipy.signal import resample_poly
+
+    from mohaq.tools.speech.espeak import RATE, Prosody, synthesise
+
+    spoken = synthesise("please switch on the light in the kitchen", "en-us", Prosody(), 1).samples
+    speech = resample_poly(np.asarray(spoken, dtype=np.float64), 16000, RATE)
+    speech = 0.5 * speech / np.abs(speech).max()
+    rng = np.random.default_rng(0)
+    quiet = np.zeros(16000)
+    sound = np.concatenate([quiet, speech, quiet]) + 0.001 * rng.normal(size=32000 + len(speech))
+    count = (len(sound) - 64) // 512
+    x = np.stack([sound[n * 512 : n * 512 + 576] for n in range(count - 1)]).astype(np.float32)
+    program = mohaq.load(shipped("silero_vad", "data", "silero_vad_16k_sequence.onnx"))
+    mohaq.calibrate(program, [x])
+    mohaq.compile(program, "reference", mohaq.Assignment.uniform(8), tmp_path / "vad")
+    ran = mohaq.CompiledFolder(tmp_path / "vad").run(x, check=True)
+    assert ran.equal
+    first, last = 16000 // 512, (16000 + len(speech)) // 512
+    assert ran.outputs[:first].max() < 0.5
+    assert float(np.mean(ran.outputs[first:last] > 0.5)) > 0.7
