@@ -38,6 +38,7 @@ from mohaq.compiler.frontends.pytorch.importer import (
 )
 from mohaq.compiler.frontends.pytorch.reroll import Rolled, reroll
 from mohaq.compiler.frontends.pytorch.sizes import Free, find_free, resized
+from mohaq.compiler.frontends.pytorch.sru_package import exchanged
 from mohaq.compiler.frontends.refuse import refuse, shown
 from mohaq.compiler.program import Program
 
@@ -63,11 +64,11 @@ def import_module(module: torch.nn.Module, example_inputs: tuple[Any, ...]) -> P
             raise MohaqError("example inputs are tensors", where=f"input {number}")
         if value.numel() == 0:
             raise MohaqError("an example input has no elements", where=f"input {number}")
-    with _evaluating(module):
-        _check_call(module, example_inputs)
-        free = find_free(module, example_inputs)
+    with _evaluating(module), exchanged(module) as ready:
+        _check_call(ready, example_inputs)
+        free = find_free(ready, example_inputs)
         sized = [resized(example_inputs, free, which) for which in (0, 1)]
-        exported = [_export(module, inputs) for inputs in sized]
+        exported = [_export(ready, inputs) for inputs in sized]
         rolled = [reroll(one.graph) for one in exported]
         _refuse_loops(*rolled)
         first, second = (
@@ -99,6 +100,8 @@ def _evaluating(module: torch.nn.Module) -> Iterator[None]:
 def _check_call(module: torch.nn.Module, inputs: Sequence[torch.Tensor]) -> None:
     try:
         module(*inputs)
+    except MohaqError:
+        raise
     except Exception as error:
         raise MohaqError(
             "the module does not run on the example inputs",
