@@ -16,8 +16,10 @@ Ints = npt.NDArray[np.int64]
 
 COPY, ADD, MUL, RSUB, SHL, SATURATE, REQUANTIZE, LOOKUP, BIAS = range(9)
 PRODUCT, BLEND, LOOKED_UP_SUM = range(9, 12)
+MATRIX = 12
 """Opcodes. A tape row is (opcode, destination, a, b, c, length, i0, ..., i4): offsets into the
-buffer and immediates. Those of the second line are groups of operations (`fusion`)."""
+buffer and immediates. Those of the second line are groups of operations (`fusion`). `MATRIX` is
+a product with the matrix at b, row by row, of the i0 numbers at a."""
 
 OPERANDS, IMMEDIATES = 3, 5
 ROW = 3 + OPERANDS + IMMEDIATES
@@ -92,6 +94,15 @@ def _step(tape: Ints, buffer: Ints, tables: npt.NDArray[np.int16]) -> None:
             for k in range(n):
                 position = min(max(a[k] + b[k], i0), i1) + 32768
                 y[k] = points[np.uint64(position)]
+        elif code == MATRIX:
+            given = buffer[tape[row, 2] : tape[row, 2] + i0]
+            for k in range(n):
+                first = tape[row, 3] + k * i0
+                line = buffer[first : first + i0]
+                total = np.int64(0)
+                for j in range(i0):
+                    total += line[j] * given[j]
+                y[k] = total
         elif code == ADD:
             b = buffer[tape[row, 3] : tape[row, 3] + n]
             for k in range(n):

@@ -176,9 +176,7 @@ class TapeBuilder:
         if value not in self._place:
             if value not in self._constants:
                 raise MohaqError("a scan body uses a value from outside that varies in time")
-            array = self._constants[value]
-            if array.ndim != 1:
-                raise MohaqError(f"a scan body uses a constant of shape {array.shape}")
+            array = self._constants[value].reshape(-1)
             self._place[value] = self._top
             self._top += -(-array.size // 8) * 8
             self._fixed.append((self._place[value], array))
@@ -207,6 +205,9 @@ class TapeBuilder:
             for value, start in zip(op.operands, sources, strict=True):
                 self._row(kernels.COPY, offset, start, 0, _extent(value))
                 offset += _extent(value)
+            return
+        if isinstance(op, qnn.MatmulOp):
+            self._row(kernels.MATRIX, place, *sources, size, _extent(op.input))
             return
         if any(_extent(v) != size for v in operands):
             raise MohaqError(f"'{op.name}' in a scan body combines different extents")

@@ -31,11 +31,17 @@ class Drawn:
 
 
 @st.composite
-def layers(draw: st.DrawFn, kinds: tuple[str, ...] = KINDS, *, device: bool = False) -> Drawn:
+def layers(
+    draw: st.DrawFn,
+    kinds: tuple[str, ...] = KINDS,
+    *,
+    device: bool = False,
+    stateless: bool = False,
+) -> Drawn:
     """One layer with everything that it can have, for any T and B.
 
     device: without what has no integer form (lengths, norms, one state for a whole batch, other
-    functions).
+    functions). stateless: without initial states.
     """
     seed = draw(st.integers(0, 2**16))
     rng = np.random.default_rng(seed)
@@ -44,7 +50,7 @@ def layers(draw: st.DrawFn, kinds: tuple[str, ...] = KINDS, *, device: bool = Fa
     count = nn.DIRECTIONS[direction]
     steps, batch = draw(st.integers(1, 6)), draw(st.integers(1, 3))
     features, hidden = draw(st.integers(1, 5)), draw(st.integers(1, 5))
-    bias, init = draw(st.booleans()), draw(st.booleans())
+    bias, init = draw(st.booleans()), not stateless and draw(st.booleans())
     facts: dict[str, Any] = {"kind": kind, "direction": direction, "bias": bias, "init": init}
     net = Network()
     x = net.sequence(features, name="x")

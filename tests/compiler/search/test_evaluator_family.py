@@ -1,0 +1,49 @@
+"""The fast evaluator has the reference's bits for every recurrent layer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from family import Drawn, layers
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from programs import tensor
+from searches import WIDTHS, FreeBackend, labelled
+
+from mohaq.backends.reference import BACKEND
+from mohaq.compiler.analysis.storage import calibrated_table
+from mohaq.compiler.interpreters.integer import run_integer
+from mohaq.compiler.metrics import get_metric
+from mohaq.compiler.program import argument_grids
+from mohaq.compiler.quantizer import quantize
+from mohaq.compiler.search.evaluator import Evaluator
+from mohaq.passes.apply_assignment import apply_assignment
+from mohaq.passes.calibrate import calibrate
+from mohaq.passes.lower_to_qnn import lower_to_qnn
+
+FREE = FreeBackend()
+TARGET = BACKEND.load_target("reference")
+
+
+@pytest.mark.parametrize("kind", ["rnn", "lstm", "gru", "ligru", "sru", "qrnn"])
+def test_random_layers_and_widths(kind: str) -> None:
+    @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(drawn=layers((kind,), device=True, stateless=True), seed=st.integers(0, 1000))
+    def check(drawn: Drawn, seed: int) -> None:
+        program = drawn.program
+        rng = np.random.default_rng(seed)
+        features = drawn.inputs[0].shape[2]
+        calibrate(program, [tensor(rng, 6, features, gain=2.0)])
+        data = labelled(program, seed, lengths=(3, 1, 5), features=features)
+        widths = {s: int(rng.choice(WIDTHS)) for s in calibrated_table(program).searched()}
+        fast = Evaluator(program, FREE, TARGET, data, get_metric("fer")).outputs(widths)
+        annotated = program.clone()
+        apply_assignment(annotated, widths)
+        legal = FREE.legalize(lower_to_qnn(annotated), TARGET)
+        (grid,) = argument_grids(legal.entry)
+        assert grid is not None
+        for ours, x in zip(fast, data.inputs, strict=True):
+            wanted = run_integer(legal, [quantize(x, grid)[:, None]])[0][:, 0]
+            np.testing.assert_array_equal(ours, wanted, err_msg=str(drawn.facts))
+
+    check()
