@@ -14,6 +14,7 @@ from mohaq.compiler.frontends.pytorch.importer import (
     Filled,
     Held,
     Importer,
+    NotKnown,
     Repeated,
     handles,
 )
@@ -38,6 +39,8 @@ PLAIN = {
     "silu": "silu",
     "hardswish": "hard_swish",
 }
+SELU = (1.6732632423543772, 1.0507009873554805)
+"""(alpha, scale) as in torch; G. Klambauer et al., "Self-Normalizing Neural Networks", 2017."""
 NOTHING = (
     "alias",
     "clone",
@@ -79,6 +82,32 @@ def composed(_: Importer, call: Call) -> Held:
     return call.add(
         nn.UnaryOp(FunctionAttr.of("affine", 1.0, -1.0), call.add(nn.UnaryOp("exp", x)))
     )
+
+
+@handles("aten.selu", "aten.selu_", "aten.celu", "aten.celu_", "aten.log_sigmoid", "aten.mish",
+         "aten.prelu", to="nn.unary and nn.binary")  # fmt: skip
+def written(_: Importer, call: Call) -> Held:
+    """Activations written with others."""
+    x = _one(call)
+    name = call.name.removeprefix("aten.").removesuffix("_")
+
+    def unary(function: str | FunctionAttr, value: SSAValue) -> SSAValue:
+        return call.add(nn.UnaryOp(function, value))
+
+    if name == "selu":
+        return unary(FunctionAttr.of("affine", SELU[1]), unary(FunctionAttr.of("elu", SELU[0]), x))
+    if name == "celu":
+        if call.real("alpha", 1.0) != 1.0:
+            raise call.refuse("celu with an alpha", "alpha = 1")
+        return unary(FunctionAttr.of("elu", 1.0), x)
+    if name == "log_sigmoid":
+        return unary("neg", unary("softplus", unary("neg", x)))
+    if name == "mish":
+        return call.add(nn.BinaryOp("mul", x, unary("tanh", unary("softplus", x))))
+    slope = call.constant("weight", "slope")
+    if slope.size != 1:
+        raise call.refuse("a slope for each channel", "one slope, or leaky_relu")
+    return unary(FunctionAttr.of("leaky_relu", float(slope.reshape(-1)[0])), x)
 
 
 @handles("aten.gelu", to="nn.unary")
@@ -235,6 +264,31 @@ def softmax(_: Importer, call: Call) -> Held:
     """Along one extent."""
     log = "log" in call.name
     return call.add(nn.SoftmaxOp(call.tensor("self"), call.number("dim"), log=log))
+
+
+@handles("aten.max", "aten.min", to="nn.reduce or nn.binary")
+def extremes(_: Importer, call: Call) -> Held:
+    """Over one extent (the values; places are not known), over all, or of two tensors."""
+    kind = call.name.removeprefix("aten.")
+    x = call.tensor("self")
+    if "other" in call:
+        return call.add(nn.BinaryOp(kind, x, call.tensor("other")))
+    if "dim" not in call:
+        return call.add(nn.ReduceOp(kind, x, list(range(len(shape_of(x)))), keep=False))
+    values = call.add(nn.ReduceOp(kind, x, call.numbers("dim"), keep=bool(call.raw("keepdim"))))
+    return values, NotKnown("places of a maximum")
+
+
+@handles("aten.linalg_vector_norm", "aten.norm", to="nn.unary and nn.reduce")
+def norm(_: Importer, call: Call) -> Held:
+    """The root of the sum of squares."""
+    if call.raw("ord", call.raw("p", 2)) != 2:
+        raise call.refuse("a norm other than the second", "ord=2")
+    x = call.tensor("self")
+    axes = call.numbers("dim") or list(range(len(shape_of(x))))
+    keep = bool(call.raw("keepdim", False))
+    total = call.add(nn.ReduceOp("sum", call.add(nn.UnaryOp("square", x)), axes, keep=keep))
+    return call.add(nn.UnaryOp("sqrt", total))
 
 
 REDUCTIONS = {"mean": "mean", "sum": "sum", "amax": "max", "amin": "min"}

@@ -8,8 +8,9 @@ that nothing depends on the sizes of the example.
 
 from __future__ import annotations
 
+import traceback
 import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects.types import DYNAMIC
 from mohaq.compiler.frontends.pytorch.archive import check_archive
 from mohaq.compiler.frontends.pytorch.importer import (
+    BECOMES,
     Importer,
     Sizes,
     layer_path,
@@ -98,6 +100,8 @@ def _evaluating(module: torch.nn.Module) -> Iterator[None]:
 
 
 def _check_call(module: torch.nn.Module, inputs: Sequence[torch.Tensor]) -> None:
+    layers = [(n, m) for n, m in module.named_modules() if isinstance(m, torch.nn.RNNBase)]
+    hooks = [m.register_forward_pre_hook(_refuse_packed(name)) for name, m in layers]
     try:
         module(*inputs)
     except MohaqError:
@@ -108,6 +112,22 @@ def _check_call(module: torch.nn.Module, inputs: Sequence[torch.Tensor]) -> None
             where=type(module).__name__,
             why=f"{type(error).__name__}: {_first_line(error)}",
         ) from error
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _refuse_packed(name: str) -> Callable[[torch.nn.Module, tuple[Any, ...]], None]:
+    def check(layer: torch.nn.Module, given: tuple[Any, ...]) -> None:
+        if given and isinstance(given[0], torch.nn.utils.rnn.PackedSequence):
+            raise refuse(
+                f"torch.nn.{type(layer).__name__} on packed sequences",
+                name=name or type(layer).__name__,
+                why="which step of which sequence comes where is data, not part of the program",
+                instead="the padded tensor, or one sequence at a time",
+            )
+
+    return check
 
 
 def _sizes(free: Sequence[Free], which: int) -> Sizes:
@@ -150,11 +170,12 @@ def _export(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> Export
             graph = torch.fx.GraphModule(module, traced)
             return torch.export.export(graph, inputs, strict=False)
         except Exception as error:  # noqa: BLE001
+            line = _users_line(refused)
             raise MohaqError(
                 "torch.export cannot export this module",
-                where=type(module).__name__,
+                where=type(module).__name__ + (f" ({line})" if line else ""),
                 why=f"{_first_line(refused)}; torch.fx: {_first_line(error)}",
-                hint="control flow must not depend on data",
+                hint="control flow must not depend on data, nor leave torch",
             ) from refused
 
 
@@ -165,6 +186,16 @@ class _Tracer(torch.fx.Tracer):
         """Layers of torch and ours are leaves."""
         ours = type(m).__module__.startswith("mohaq.")
         return ours or super().is_leaf_module(m, module_qualified_name)
+
+
+def _users_line(error: BaseException) -> str | None:
+    """`file.py:12` of the line of the model that an error comes from."""
+    found = None
+    for frame in traceback.extract_tb(error.__traceback__):
+        place = frame.filename.replace("\\", "/")
+        if not any(part in place for part in ("/torch/", "/mohaq/", "/contextlib.py", "<")):
+            found = f"{Path(place).name}:{frame.lineno}"
+    return found
 
 
 def _first_line(error: BaseException) -> str:
@@ -320,8 +351,22 @@ def _finish(work: Importer, result: Node | None) -> Program:
     return program
 
 
-def supported() -> Mapping[str, str]:
-    """Operation of the exported graph -> what it becomes."""
-    from mohaq.compiler.frontends.pytorch.importer import BECOMES
+LAYERS = {
+    "torch.nn.RNN": "nn.rnn",
+    "torch.nn.LSTM": "nn.lstm",
+    "torch.nn.GRU": "nn.gru",
+    "torch.nn.RNNCell, also in loops": "nn.rnn",
+    "torch.nn.LSTMCell, also in loops": "nn.lstm",
+    "torch.nn.GRUCell, also in loops": "nn.gru",
+    "mohaq.compiler.modules.SRU": "nn.sru",
+    "mohaq.compiler.modules.LiGRU": "nn.ligru",
+    "mohaq.compiler.modules.QRNN": "nn.qrnn",
+    "sru.SRU": "nn.sru",
+    "sru.SRUCell": "nn.sru",
+}
+"""Modules that users know by these names -> what each of their layers becomes."""
 
-    return dict(BECOMES)
+
+def supported() -> dict[str, str]:
+    """Layers by their names in PyTorch and operations of the exported graph -> what they become."""
+    return LAYERS | BECOMES

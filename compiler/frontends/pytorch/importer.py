@@ -41,6 +41,13 @@ class Repeated:
     extents: tuple[Any, ...]
 
 
+@dataclass(frozen=True)
+class NotKnown:
+    """A result that the program does not compute."""
+
+    what: str
+
+
 Held = Any
 """SSAValue, torch.Tensor (constant), Filled, Repeated, number or sympy expression, or a tuple of these."""
 
@@ -203,6 +210,10 @@ class Importer:
             return self.parameter(title, torch.full(found.extents, found.value))
         if isinstance(found, (Filled, Repeated)):
             raise call.refuse("its input is repeated to a symbolic size")
+        if isinstance(found, NotKnown):
+            raise call.refuse(f"it uses {found.what}, which the program does not compute")
+        if isinstance(found, sympy.Expr):
+            raise call.refuse("it uses the size of the input as a number")
         raise call.refuse("its input is no tensor")
 
     def parameter(self, title: str, tensor: torch.Tensor) -> SSAValue:

@@ -18,6 +18,7 @@ from torch.fx import Graph, Node
 
 from mohaq.compiler.frontends.pytorch.chains import Chain, call_like, find_chains
 from mohaq.compiler.frontends.pytorch.cleaning import remove_unused, renumber, simplify
+from mohaq.compiler.frontends.pytorch.rows import keep_extents
 from mohaq.compiler.frontends.pytorch.steps import (
     Step,
     element_of_step,
@@ -25,7 +26,7 @@ from mohaq.compiler.frontends.pytorch.steps import (
     stacked_arguments,
     step_of,
 )
-from mohaq.compiler.frontends.pytorch.writes import check_writes, gather_writes, writes
+from mohaq.compiler.frontends.pytorch.writes import check_writes, gather_writes
 
 aten = torch.ops.aten
 
@@ -79,11 +80,11 @@ def reroll(graph: Graph) -> Rolled:
     Raises:
         MohaqError: a write into a part of a tensor that is no loop over its steps.
     """
-    joins = any(n.target in (aten.stack.default, aten.cat.default) for n in graph.nodes)
-    if not joins and not find_chains(graph) and not any(writes(n) for n in graph.nodes):
-        return Rolled(graph)
     copy = Graph()
-    result: Any = copy.graph_copy(graph, {}, return_output_node=True)
+    copies: dict[Node, Node] = {}
+    result: Any = copy.graph_copy(graph, copies, return_output_node=True)
+    for old, new in copies.items():
+        new.name = old.name  # the copy renames what is called as a function of Python is
     values, node = result
     copy.output(values).meta.update(node.meta)
     return _Roller(copy).run()
@@ -94,6 +95,7 @@ class _Roller:
         self.graph = graph
         gather_writes(graph)
         check_writes(graph)
+        keep_extents(graph)
         simplify(graph)
         self.chains = find_chains(graph)
         self.steps: dict[Node, Step] = {}
@@ -123,7 +125,8 @@ class _Roller:
         for number, chain in enumerate(self.chains):
             self._take_apart(number, chain)
         remove_unused(self.graph)
-        renumber(self.graph)
+        if self.lengths:
+            renumber(self.graph)
         return Rolled(self.graph, frozenset(self.lengths), tuple(self.irregular))
 
     # groups

@@ -24,6 +24,9 @@ BEYOND = 1 << 31
 """Larger bounds mean `to the end`."""
 
 
+MOST_COPIES = 64
+
+
 def _rank(value: SSAValue) -> int:
     return len(shape_of(value))
 
@@ -332,3 +335,35 @@ def expand(work: Importer, call: Call) -> Held:
         ones = work.named("ones", torch.ones(after).numpy())
         return call.add(nn.BinaryOp("mul", x, ones))
     return Repeated(x, tuple(after))
+
+
+@handles("aten.repeat", to="broadcasting or nn.concat")
+def repeat(work: Importer, call: Call) -> Held:
+    """Extents of 1 as often as wanted; others a known number of times."""
+    held = call.raw("self")
+    counts = call.numbers("repeats")
+    if isinstance(held, torch.Tensor):
+        held = work.as_value(call, held, "repeated")
+    if isinstance(held, Filled):
+        have = (*([1] * (len(counts) - len(held.extents))), *held.extents)
+        return Filled(held.value, tuple(h * c for h, c in zip(have, counts, strict=True)))
+    x = call.tensor("self") if not isinstance(held, SSAValue) else held
+    missing = len(counts) - _rank(x)
+    if missing:
+        x = call.add(nn.UnsqueezeOp(x, list(range(missing))))
+    open_ended = False
+    for axis, count in enumerate(counts):
+        if isinstance(count, int):
+            if count > MOST_COPIES:
+                raise call.refuse(f"{count} copies", f"at most {MOST_COPIES}")
+            x = call.add(nn.ConcatOp([x] * count, axis)) if count > 1 else x
+        elif work.extents.of(x)[axis] == 1:
+            open_ended = True
+        else:
+            raise call.refuse("it repeats an extent as often as the input is large")
+    if not open_ended:
+        return x
+    have = work.extents.of(x)
+    return Repeated(
+        x, tuple(h if isinstance(c, int) else c for h, c in zip(have, counts, strict=True))
+    )

@@ -124,7 +124,7 @@ class _Cell(nn.Module):
         if c0 is None:
             state = x.new_zeros(self.count, x.shape[1], self.hidden)
         else:
-            state = torch.stack(c0.split(self.hidden, dim=-1))
+            state = torch.stack(c0.chunk(self.count, -1))
         y, last = sru(
             read, state, self.weight, self.vector, self.bias,
             self.direction, self.skip, self.skip_scale, self.activation,
@@ -144,7 +144,6 @@ class _Stack(nn.Module):
             _Cell(cell, f"{path}.rnn_lst.{n}".lstrip(".")) for n, cell in enumerate(stack.rnn_lst)
         )
         self.input_to_hidden = stack.input_to_hidden
-        self.hidden = stack.hidden_size
         self.by_direction = stack.nn_rnn_compatible_return
 
     def forward(
@@ -157,7 +156,7 @@ class _Stack(nn.Module):
         finals: list[Tensor] = []
         for n, cell in enumerate(self.rnn_lst):
             x, last = cell(x, None if c0 is None else c0[n], mask_pad)
-            finals += torch.split(last, self.hidden, dim=-1) if self.by_direction else [last]
+            finals += last.chunk(cell.count, -1) if self.by_direction else [last]
         return x, torch.stack(finals)
 
 
