@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -36,7 +38,7 @@ def test_every_layer_of_the_family(kind: str) -> None:
 def test_every_form_of_every_operation(form: Form) -> None:
     program = form.program()
     rng = np.random.default_rng(0)
-    inputs = [rng.normal(size=(4, 2, 6)).astype(np.float32)]
+    inputs: list[np.ndarray[Any, Any]] = [rng.normal(size=(4, 2, 6)).astype(np.float32)]
     if len(program.entry.args) > 1:
         tokens = form.title == "embedding"
         inputs.append(rng.integers(1, 5, size=(4, 2) if tokens else 2))

@@ -123,14 +123,15 @@ class Speech(nn.Module):
         self.gru = nn.GRU(8, 5, bidirectional=True)
         self.after = nn.LayerNorm(5)
         self.out = nn.Linear(5, 4)
-        self.norm.running_mean.normal_()
-        self.norm.running_var.uniform_(0.5, 2.0)
+        self.norm.running_mean = torch.randn(8)
+        self.norm.running_var = torch.rand(8) + 0.5
 
     def forward(self, x: Tensor) -> Tensor:
         h = torch.nn.functional.hardtanh(self.norm(self.conv(x)), 0.0, 20.0)
         y, _ = self.gru(h.permute(2, 0, 1))
         forward, backward = y.chunk(2, dim=-1)
-        return self.out(self.after((forward + backward) * 0.5)).transpose(0, 1)
+        made: Tensor = self.out(self.after((forward + backward) * 0.5))
+        return made.transpose(0, 1)
 
 
 class Classifier(nn.Module):
@@ -146,7 +147,8 @@ class Classifier(nn.Module):
         y, _ = self.gru(x)
         start = torch.zeros(1, x.size(0), 5)
         _, h = self.rnn(y, start)
-        return self.out(torch.cat([y[:, -1, :], h[0]], dim=1)).softmax(-1)
+        made: Tensor = self.out(torch.cat([y[:, -1, :], h[0]], dim=1))
+        return made.softmax(-1)
 
 
 class Step(nn.Module):
@@ -205,7 +207,8 @@ def test_what_depends_on_the_length_is_refused() -> None:
             self.out = nn.Linear(3, 2)
 
         def forward(self, x: Tensor) -> Tensor:
-            return self.out(x) * x.shape[0]
+            made: Tensor = self.out(x)
+            return made * x.shape[0]
 
     with pytest.raises(mohaq.MohaqError, match=r"depends on the sizes|cannot import"):
         mohaq.load(Positions(), (torch.zeros(5, 2, 3),))
