@@ -8,8 +8,8 @@ that nothing depends on the sizes of the example.
 
 from __future__ import annotations
 
-import traceback
 import warnings
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,6 +41,7 @@ from mohaq.compiler.frontends.pytorch.importer import (
 from mohaq.compiler.frontends.pytorch.reroll import Rolled, reroll
 from mohaq.compiler.frontends.pytorch.sizes import Free, find_free, resized
 from mohaq.compiler.frontends.pytorch.sru_package import exchanged
+from mohaq.compiler.frontends.pytorch.tracing import export_module, first_line
 from mohaq.compiler.frontends.refuse import refuse, shown
 from mohaq.compiler.program import Program
 
@@ -70,7 +71,7 @@ def import_module(module: torch.nn.Module, example_inputs: tuple[Any, ...]) -> P
         _check_call(ready, example_inputs)
         free = find_free(ready, example_inputs)
         sized = [resized(example_inputs, free, which) for which in (0, 1)]
-        exported = [_export(ready, inputs) for inputs in sized]
+        exported = [export_module(ready, inputs) for inputs in sized]
         rolled = [reroll(one.graph) for one in exported]
         _refuse_loops(*rolled)
         first, second = (
@@ -110,7 +111,7 @@ def _check_call(module: torch.nn.Module, inputs: Sequence[torch.Tensor]) -> None
         raise MohaqError(
             "the module does not run on the example inputs",
             where=type(module).__name__,
-            why=f"{type(error).__name__}: {_first_line(error)}",
+            why=f"{type(error).__name__}: {first_line(error)}",
         ) from error
     finally:
         for hook in hooks:
@@ -154,53 +155,25 @@ def _refuse_loops(one: Rolled, other: Rolled) -> None:
                 source=source_of(a.call),
                 instead="one step of the input for one step of the output, in order",
             )
-
-
-def _export(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> ExportedProgram:
-    """Export; a module that torch.export refuses is traced by torch.fx first.
-
-    Raises:
-        MohaqError: both refuse.
-    """
-    try:
-        return torch.export.export(module, inputs, strict=False)
-    except Exception as refused:  # noqa: BLE001  torch.export raises many kinds
-        try:
-            traced = _Tracer().trace(module)
-            graph = torch.fx.GraphModule(module, traced)
-            return torch.export.export(graph, inputs, strict=False)
-        except Exception as error:  # noqa: BLE001
-            line = _users_line(refused)
-            raise MohaqError(
-                "torch.export cannot export this module",
-                where=type(module).__name__ + (f" ({line})" if line else ""),
-                why=f"{_first_line(refused)}; torch.fx: {_first_line(error)}",
-                hint="control flow must not depend on data, nor leave torch",
-            ) from refused
-
-
-class _Tracer(torch.fx.Tracer):
-    """Keeps recurrent layers whole."""
-
-    def is_leaf_module(self, m: torch.nn.Module, module_qualified_name: str) -> bool:
-        """Layers of torch and ours are leaves."""
-        ours = type(m).__module__.startswith("mohaq.")
-        return ours or super().is_leaf_module(m, module_qualified_name)
-
-
-def _users_line(error: BaseException) -> str | None:
-    """`file.py:12` of the line of the model that an error comes from."""
-    found = None
-    for frame in traceback.extract_tb(error.__traceback__):
-        place = frame.filename.replace("\\", "/")
-        if not any(part in place for part in ("/torch/", "/mohaq/", "/contextlib.py", "<")):
-            found = f"{Path(place).name}:{frame.lineno}"
-    return found
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line for line in str(error).strip().splitlines() if line.strip()]
-    return shown(lines[0].strip()) if lines else type(error).__name__
+    counts = [
+        Counter(source_of(n) for n in rolled.graph.nodes if n.op == "call_function")
+        for rolled in (one, other)
+    ]
+    if counts[0].total() != counts[1].total():
+        difference = (
+            counts[1] - counts[0]
+            if counts[1].total() > counts[0].total()
+            else (counts[0] - counts[1])
+        )
+        (line, _), *_ = difference.most_common(1)
+        raise refuse(
+            "loop over the input",
+            name="forward",
+            why=f"it makes {counts[0].total()} operations at one length and "
+            f"{counts[1].total()} at another",
+            source=line,
+            instead="torch.nn.LSTM, GRU or RNN, or their cells in the loop",
+        )
 
 
 def _difference(a: str, b: str) -> str:
@@ -228,7 +201,7 @@ def import_file(path: Path) -> Program:
         raise MohaqError(
             "torch cannot load this .pt2 file",
             where=str(path),
-            why=f"{type(error).__name__}: {_first_line(error)}",
+            why=f"{type(error).__name__}: {first_line(error)}",
         ) from error
     try:
         return import_exported(exported)
@@ -238,7 +211,7 @@ def import_file(path: Path) -> Program:
         raise MohaqError(
             "damaged .pt2 file",
             where=str(path),
-            why=f"{type(error).__name__}: {_first_line(error)}",
+            why=f"{type(error).__name__}: {first_line(error)}",
         ) from error
 
 

@@ -380,11 +380,14 @@ def layer_path(node: Node) -> str:
     return re.sub(r"L\['self'\]\.?|L__self___?", "", str(path))
 
 
+TORCH = str(Path(torch.__file__).parent)
+
+
 def source_of(node: Node) -> str | None:
     """`file.py:12` of the user's line that made a node."""
     trace = node.meta.get("stack_trace") or ""
     lines = re.findall(r'File "([^"]+)", line (\d+)', trace)
-    own = [(f, n) for f, n in lines if "/torch/" not in f.replace("\\", "/")]
+    own = [(f, n) for f, n in lines if not f.startswith(TORCH)]
     if not (own or lines):
         return None
     file, line = (own or lines)[-1]
