@@ -30,6 +30,9 @@ from mohaq.compiler.frontends.pytorch.writes import check_writes, gather_writes
 
 aten = torch.ops.aten
 
+FEW = 10
+"""So many parts are not the steps of a loop over the input, which is exported at larger sizes."""
+
 VIEWS = (aten.view.default, aten.reshape.default, aten._unsafe_view.default)
 
 
@@ -244,11 +247,11 @@ class _Roller:
         self.lengths.add(len(times))
         return _Stack(y, ahead[0], len(times))
 
-    def _reads(self, number: int, which: int) -> bool:
-        """Whether a group is computed from the output of a chain."""
+    def _reads(self, number: int, which: int | None = None) -> bool:
+        """Whether a group is computed from the output of a chain, or of any."""
         form = self.groups[number].form
         if form[0] == "chain":
-            return bool(form[1] == which)
+            return which is None or bool(form[1] == which)
         return form[0] != "slice" and any(self._reads(n, which) for n in _groups_in(form))
 
     def _cut(self, before: Node, stack: _Stack, start: int, count: int) -> Node:
@@ -276,6 +279,8 @@ class _Roller:
         held = [self.steps.get(p) for p in parts]
         known = [step for step in held if step is not None]
         if len(known) < max(len(held), 2) or len({s.group for s in known}) > 1:
+            return
+        if len(known) < FEW and not self._reads(known[0].group):
             return
         times = [s.time for s in known]
         low, count = min(times), len(times)

@@ -377,3 +377,37 @@ def test_writes_that_nobody_else_sees() -> None:
     module = Writes("alone")
     program = mohaq.load(module, (torch.zeros(5, 2, 3),))
     agree(program, module, (torch.randn(7, 3, 3),))
+
+
+def test_two_parts_are_no_loop() -> None:
+    class Both(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn = nn.GRU(3, 4, bidirectional=True)
+
+        def forward(self, x: Tensor) -> Tensor:
+            _, h = self.rnn(x)
+            return torch.cat([h[0], h[1]], dim=1)
+
+    module = Both()
+    program = mohaq.load(module, (torch.zeros(5, 2, 3),))
+    assert "nn.concat" in program.text()
+    assert "nn.transpose" not in program.text()
+    agree(program, module, (torch.randn(7, 3, 3),))
+
+
+def test_a_loop_without_cells() -> None:
+    class Steps(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(3, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.stack([torch.tanh(self.fc(one)) for one in x])
+
+    torch.manual_seed(0)
+    module = Steps()
+    program = mohaq.load(module, (torch.zeros(5, 2, 3),))
+    assert [op.label for op in program.layers()] == ["fc"]
+    for steps, batch in SIZES:
+        agree(program, module, (torch.randn(steps, batch, 3),))
