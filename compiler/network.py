@@ -101,6 +101,10 @@ class Network:
         self._loaded[name] = load.result
         return load.result
 
+    def data(self, name: str) -> npt.NDArray[Any]:
+        """Data of a parameter that was declared."""
+        return self._parameters[name]
+
     def linear(
         self,
         name: str,

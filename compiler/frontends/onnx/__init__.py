@@ -11,6 +11,7 @@ import onnx
 import mohaq.compiler.frontends.onnx.control
 import mohaq.compiler.frontends.onnx.dense
 import mohaq.compiler.frontends.onnx.elementwise
+import mohaq.compiler.frontends.onnx.loops
 import mohaq.compiler.frontends.onnx.qlinear
 import mohaq.compiler.frontends.onnx.quantized
 import mohaq.compiler.frontends.onnx.recurrent

@@ -1,0 +1,98 @@
+"""Finding the layer that a step is, and proving it by numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from xdsl.ir import SSAValue
+from xdsl.utils.exceptions import VerifyException
+
+from mohaq.compiler.analysis.cells.body import Array, Body
+from mohaq.compiler.analysis.cells.templates import READERS, Guess
+from mohaq.compiler.diagnostics import MohaqError
+from mohaq.compiler.dialects import nn
+from mohaq.compiler.dialects.types import DYNAMIC
+from mohaq.compiler.interpreters.float_nn import run_float
+from mohaq.compiler.network import Network
+
+STEPS, BATCH = 3, 4
+TOLERANCE = 2e-5
+
+KINDS: dict[str, type[nn.LayerOp]] = {
+    "rnn": nn.RnnOp,
+    "lstm": nn.LstmOp,
+    "gru": nn.GruOp,
+    "ligru": nn.LiGruOp,
+    "sru": nn.SruOp,
+    "qrnn": nn.QrnnOp,
+}
+STATES = {"lstm": ("initial_h", "initial_c")}
+"""Names of the state operands; `initial_state` for the others."""
+
+SUPPORTED = "RNN, GRU, LSTM, Li-GRU, SRU, QRNN"
+
+
+def recognize(body: Body) -> Guess | None:
+    """The layer whose step this is, or None.
+
+    A guess counts when three steps from random states agree with the step itself within 2e-5
+    of the largest value.
+    """
+    for reader in READERS:
+        for guess in reader(body):
+            if agrees(body, guess):
+                return guess
+    return None
+
+
+def build(
+    net: Network,
+    label: str,
+    guess: Guess,
+    x: SSAValue,
+    states: Sequence[SSAValue | None],
+    direction: str = "forward",
+) -> nn.LayerOp:
+    """The operation of a guess over a sequence x [T, B, I]; states [1, B, n] in its order."""
+    given: dict[str, Any] = {
+        name: net.parameter(f"{label}.{name}", array) for name, array in guess.arrays.items()
+    }
+    names = STATES.get(guess.kind, ("initial_state",))
+    given |= {n: s for n, s in zip(names, states, strict=True) if s is not None}
+    kind: Any = KINDS[guess.kind]
+    made: nn.LayerOp = kind(label, x, **given, **guess.facts, direction=direction)
+    return made
+
+
+def agrees(body: Body, guess: Guess) -> bool:
+    """Whether the operation and three steps of the body give the same numbers."""
+    rng = np.random.default_rng(5)
+    net = Network()
+    x = net.argument([DYNAMIC, DYNAMIC, body.features])
+    sizes = body.sizes()
+    states = [net.argument([1, DYNAMIC, sizes[n]]) for n in guess.states]
+    try:
+        op = build(net, "cell", guess, x, states)
+        net.add(op)
+        program = net.finish(list(op.results))
+    except (MohaqError, VerifyException, ValueError):
+        return False
+    values = rng.normal(size=(STEPS, BATCH, body.features)).astype(np.float32)
+    held: list[Array] = [rng.normal(size=(BATCH, n)).astype(np.float32) for n in sizes]
+    made = run_float(program, [values, *(held[n][None] for n in guess.states)])
+    shown: list[list[Array]] = [[] for _ in body.outputs]
+    for step in values:
+        held, outputs = body.run(step, held)
+        for one, output in zip(shown, outputs, strict=True):
+            one.append(output)
+    wanted = [held[n][None] for n in guess.states]
+    pairs = [*zip(made[1:], wanted, strict=False), *((made[0], np.stack(o)) for o in shown)]
+    return all(_close(a, b) for a, b in pairs)
+
+
+def _close(a: Array, b: Array) -> bool:
+    if a.shape != b.shape or not np.isfinite(b).all():
+        return False
+    return bool(np.abs(a - b).max() <= TOLERANCE * max(1.0, float(np.abs(b).max())))

@@ -1,0 +1,193 @@
+"""Scan whose body is a step of one of our cells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from xdsl.dialects.func import ReturnOp
+from xdsl.ir import Operation, SSAValue
+
+from mohaq.compiler.analysis.cells import SUPPORTED, Body, build, recognize
+from mohaq.compiler.dialects import nn
+from mohaq.compiler.dialects.param import LoadOp
+from mohaq.compiler.dialects.types import DYNAMIC, shape_of
+from mohaq.compiler.frontends.onnx.convert import (
+    GraphImporter,
+    Held,
+    Node,
+    Spread,
+    body_program,
+    converts,
+)
+from mohaq.compiler.frontends.onnx.sizes import sizes_of
+from mohaq.compiler.network import Network
+from mohaq.compiler.program import Program
+
+
+@converts("Scan", to="nn.rnn, nn.gru, nn.lstm, nn.ligru, nn.sru, nn.qrnn")
+def scan(work: GraphImporter, node: Node) -> list[Held]:
+    """A loop over the first extent of its inputs, [T, B, F]; states [B, n]."""
+    if work.opset < 9:
+        raise node.refuse("the Scan of opset 8 is not supported", "opset 9 or newer")
+    graph = node.get("body")
+    count = int(node.get("num_scan_inputs"))
+    state_count = len(node.inputs) - count
+    if state_count == 0:
+        raise node.refuse("it carries no state", "the same operations on the whole sequence")
+    _check_axes(node, count)
+    reverse = _direction(node, count)
+    sequences = [work.tensor(node, state_count + n) for n in range(count)]
+    if any(len(shape_of(s)) != 3 for s in sequences):
+        raise node.refuse("its inputs are no sequences [T, B, F]")
+    states = [_state(work, node, n) for n in range(state_count)]
+    sizes = [_size(work, node, n) for n in range(state_count)]
+    shapes = [[DYNAMIC, n] for n in sizes]
+    shapes += [[DYNAMIC, shape_of(s)[-1]] for s in sequences]
+    inner = body_program(work, graph, shapes)
+    x, body = joined(work.net, inner, sequences, state_count)
+    found = recognize(body)
+    if found is None:
+        raise node.refuse("its body is no recurrent cell that we know", f"a step of {SUPPORTED}")
+    label = work.label(node, found.kind)
+    given = [states[n] for n in found.states]
+    op = build(work.net, label, found, x, given, "reverse" if reverse else "forward")
+    result = work.add(node, op)
+    finals: dict[int, SSAValue] = {}
+    for place, final in zip(found.states, op.results[1:], strict=False):
+        if node.outputs[place]:
+            finals[place] = work.add(node, nn.SqueezeOp(final, [0]))
+    outputs: list[Held] = [finals.get(n) for n in range(state_count)]
+    return [*outputs, *[result] * (len(node.outputs) - state_count)]
+
+
+def _check_axes(node: Node, count: int) -> None:
+    for name in ("scan_input_axes", "scan_output_axes"):
+        if any(int(a) != 0 for a in node.get(name) or []):
+            raise node.refuse("it walks along another extent than the first", "time-first inputs")
+    if count < 1:
+        raise node.refuse("it has no sequence")
+
+
+def _direction(node: Node, count: int) -> bool:
+    """Whether it walks backwards.
+
+    Raises:
+        MohaqError: some inputs or outputs go one way, some the other.
+    """
+    given = [int(d) for d in node.get("scan_input_directions") or [0] * count]
+    outputs = len(node.outputs) - (len(node.inputs) - count)
+    given += [int(d) for d in node.get("scan_output_directions") or [0] * outputs]
+    if len(set(given)) != 1:
+        raise node.refuse("its inputs and outputs go both ways", "one direction for all")
+    return given[0] == 1
+
+
+def _size(work: GraphImporter, node: Node, position: int) -> int:
+    held = work.held(node, position)
+    shape = sizes_of(work, node, held)
+    if len(shape) != 2 or not isinstance(shape[1], int):
+        raise node.refuse("its states are not [B, n] with a known n")
+    return shape[1]
+
+
+def _state(work: GraphImporter, node: Node, position: int) -> SSAValue | None:
+    """An initial state as [1, B, n]; zeros are left out."""
+    held = work.held(node, position)
+    if isinstance(held, Spread):
+        value = held.value
+        if not isinstance(value, SSAValue) and not value.any():
+            return None
+        held = value
+    if not isinstance(held, SSAValue) and not held.any():
+        return None
+    return work.add(node, nn.UnsqueezeOp(work.as_value(node, held, node.inputs[position]), [0]))
+
+
+def _is_framewise(op: object) -> bool:
+    """Whether an operation treats every frame of [T, B, F] by itself."""
+    match op:
+        case nn.LinearOp() | nn.UnaryOp():
+            return True
+        case nn.SliceOp() | nn.ConcatOp():
+            return op.axis.value.data == 2
+        case nn.BinaryOp():
+            small = [v for v in op.operands if isinstance(v.owner, LoadOp)]
+            return len(small) == 1 and len(shape_of(small[0])) <= 1
+    return False
+
+
+def joined(
+    net: Network, inner: Program, sequences: Sequence[SSAValue], state_count: int
+) -> tuple[SSAValue, Body]:
+    """The step with what exporters moved in front of the loop put back.
+
+    Framewise operations between one common sequence and the loop's inputs become part of the
+    step. Without a common sequence the step reads all inputs side by side.
+
+    Returns:
+        The sequence that the step reads, and the step.
+    """
+    source, ops = _common(sequences)
+    step = Network()
+    if source is None:
+        x = sequences[0] if len(sequences) == 1 else net.add(nn.ConcatOp(list(sequences), 2))
+        arg = step.argument([DYNAMIC, shape_of(x)[2]])
+        given = []
+        first = 0
+        for one in sequences:
+            size = shape_of(one)[2]
+            given.append(step.add(nn.SliceOp(arg, 1, first, first + size)))
+            first += size
+    else:
+        x = source
+        # One frame is a sequence of one step here, so that the operations fit as they are.
+        values: dict[SSAValue, SSAValue] = {
+            source: step.argument([DYNAMIC, DYNAMIC, shape_of(x)[2]])
+        }
+        for op in ops:
+            _copy(net, step, op, values)
+        given = [step.add(nn.SqueezeOp(values[s], [0])) for s in sequences]
+    entry = inner.entry
+    states = [step.argument([DYNAMIC, shape_of(a)[1]]) for a in entry.args[:state_count]]
+    mapping: dict[SSAValue, SSAValue] = dict(zip(entry.args, [*states, *given], strict=True))
+    end = entry.body.block.last_op
+    assert isinstance(end, ReturnOp)
+    for op in entry.body.block.ops:
+        if isinstance(op, LoadOp):
+            mapping[op.result] = step.parameter(f"body.{op.symbol}", inner.parameters[op.symbol])
+        elif op is not end:
+            step.add(op.clone(value_mapper=mapping))
+    return x, Body(step.finish([mapping[v] for v in end.operands]))
+
+
+def _copy(net: Network, step: Network, op: Operation, values: dict[SSAValue, SSAValue]) -> None:
+    for value in op.operands:
+        if isinstance(value.owner, LoadOp) and value not in values:
+            symbol = value.owner.symbol
+            values[value] = step.parameter(symbol, net.data(symbol))
+    step.add(op.clone(value_mapper=values))
+
+
+def _common(sequences: Sequence[SSAValue]) -> tuple[SSAValue | None, list[Operation]]:
+    """The one value that all sequences are computed from frame by frame, and those operations."""
+    chains: list[list[SSAValue]] = []
+    for one in sequences:
+        chain = [one]
+        while _is_framewise(chain[-1].owner):
+            owner = chain[-1].owner
+            assert isinstance(owner, Operation)
+            inputs = [v for v in owner.operands if not isinstance(v.owner, LoadOp)]
+            if len(set(inputs)) != 1:
+                break
+            chain.append(inputs[0])
+        chains.append(chain)
+    for source in chains[0]:
+        if all(source in chain for chain in chains):
+            ops: dict[Operation, None] = {}
+            for chain in chains:
+                for value in reversed(chain[: chain.index(source)]):
+                    assert isinstance(value.owner, Operation)
+                    ops[value.owner] = None
+            block = next(iter(ops)).parent if ops else None
+            return source, [] if block is None else [op for op in block.ops if op in ops]
+    return None, []
