@@ -38,7 +38,8 @@ class Dense(nn.Module):
         self.out = nn.Linear(3, 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.out(x)
+        made: Tensor = self.out(x)
+        return made
 
 
 @functools.cache
@@ -124,7 +125,20 @@ def _parts(value: Any) -> list[tuple[Any, Any]]:
     return found
 
 
-STRANGE = (None, -1, 0, 10**12, 1 << 70, "", "../../x", "a\n'b\"", "x" * 10_000, [], {}, True)
+STRANGE: tuple[Any, ...] = (
+    None,
+    -1,
+    0,
+    10**12,
+    1 << 70,
+    "",
+    "../../x",
+    "a\n'b\"",
+    "x" * 10_000,
+    [],
+    {},
+    True,
+)
 
 
 @QUIET

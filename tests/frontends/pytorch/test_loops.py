@@ -68,7 +68,7 @@ class Loop(nn.Module):
                 for t in order:
                     yield every[t]
             case "split":
-                parts = x.split(1, dim=axis)
+                parts = torch.split(x, 1, dim=axis)  # type: ignore[no-untyped-call]
                 for t in order:
                     yield parts[t].squeeze(axis)
             case "slice":
@@ -112,8 +112,8 @@ class Loop(nn.Module):
                     y[t] = one
         else:
             width = made[0].shape[-1]
-            shape = (batch, len(made), width) if axis else (len(made), batch, width)
-            y = torch.cat(made, dim=axis).view(*shape)
+            lead = (batch, len(made)) if axis else (len(made), batch)
+            y = torch.cat(made, dim=axis).view(*lead, width)
         if not facts["final"]:
             return y
         return (y, *states[-1]) if lstm else (y, states[-1])
@@ -361,9 +361,11 @@ class Writes(nn.Module):
         elif self.how == "whole":
             first = y[0]
             y.add_(5.0)
-            return y + first
+            total: Tensor = y + first
+            return total
         else:
-            return torch.relu_(y.transpose(0, 1)).mul_(2.0)
+            doubled: Tensor = torch.relu_(y.transpose(0, 1)).mul_(2.0)
+            return doubled
         return y
 
 
