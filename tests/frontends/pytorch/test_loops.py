@@ -68,7 +68,7 @@ class Loop(nn.Module):
                 for t in order:
                     yield every[t]
             case "split":
-                parts = torch.split(x, 1, dim=axis)  # type: ignore[no-untyped-call]
+                parts = torch.split(x, 1, dim=axis)
                 for t in order:
                     yield parts[t].squeeze(axis)
             case "slice":
@@ -355,17 +355,15 @@ class Writes(nn.Module):
         self.fc = nn.Linear(3, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.fc(x)
+        y: Tensor = self.fc(x)
         if self.how == "part":
             y[..., 0].add_(5.0)
         elif self.how == "whole":
             first = y[0]
             y.add_(5.0)
-            total: Tensor = y + first
-            return total
+            return y + first
         else:
-            doubled: Tensor = torch.relu_(y.transpose(0, 1)).mul_(2.0)
-            return doubled
+            return torch.relu_(y.transpose(0, 1)).mul_(2.0)
         return y
 
 
