@@ -13,7 +13,7 @@ from xdsl.ir import Block, SSAValue
 from xdsl.passes import ModulePass
 
 from mohaq.compiler.context import store
-from mohaq.compiler.dialects.nn import BatchNormOp, Conv1dOp, LiGruOp, LinearOp
+from mohaq.compiler.dialects.nn import BatchNormOp, Conv1dOp, LayerOp, LiGruOp, LinearOp
 from mohaq.compiler.dialects.param import DeclareOp, LoadOp
 from mohaq.compiler.dialects.types import shape_of
 from mohaq.compiler.parameters import tensor_type
@@ -31,7 +31,8 @@ def fold_batchnorm(program: Program) -> list[str]:
       goes through the weight into the bias;
     - the norm of an `nn.ligru`: the rows of its input weight, and its bias.
 
-    Computed in float64. A normalization that has no such neighbour stays.
+    Computed in float64. A normalization that has no such neighbour stays, and one beside a
+    layer whose slots came with grids that the folding would change.
     """
     folder = _Folder(program)
     block = program.entry.body.block
@@ -45,6 +46,11 @@ def fold_batchnorm(program: Program) -> list[str]:
                 done.append(name)
     program.prune_parameters()
     return done
+
+
+def _given(layer: LayerOp, *slots: str) -> bool:
+    """Whether the model came with a grid for one of the slots."""
+    return layer.given is not None and any(slot in layer.given.data for slot in slots)
 
 
 class _Folder:
@@ -89,6 +95,8 @@ class _Folder:
         norm, weight, bias = (self._data(v) for v in (op.norm, op.weight, op.bias))
         if norm is None or weight is None or (op.bias is not None and bias is None):
             return False
+        if _given(op, "weight"):
+            return False
         gamma, beta, mean, var = (norm[:, :, n] for n in range(4))
         scale = gamma / np.sqrt(var + float(op.epsilon.value.data))
         total = beta - mean * scale + (0.0 if bias is None else bias)
@@ -121,6 +129,7 @@ class _Folder:
             or weight is None
             or (layer.bias is not None and bias is None)
             or len(list(layer.result.uses)) != 1
+            or _given(layer, "weight")
         ):
             return None
         scale, shift = folded
@@ -143,6 +152,7 @@ class _Folder:
             op.axis.value.data != last
             or weight is None
             or (layer.bias is not None and bias is None)
+            or _given(layer, "weight", "input")
         ):
             return None
         scale, shift = folded
@@ -170,6 +180,8 @@ class _Folder:
                 pads=layer.pads,
                 groups=layer.groups.value.data,
             )
+        if layer.given is not None:
+            made.given = layer.given
         self._block.insert_op_before(made, layer)
         replaced.results[0].replace_all_uses_with(made.results[0])
         self._block.erase_op(replaced)

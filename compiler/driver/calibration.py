@@ -11,12 +11,12 @@ import numpy.typing as npt
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.driver.device import integer_check
 from mohaq.compiler.driver.host import host_plan
+from mohaq.compiler.driver.prepare import prepare
 from mohaq.compiler.interpreters.float_nn import run_float
 from mohaq.compiler.partition import partition
 from mohaq.compiler.program import Program
 from mohaq.passes import calibrate as inner
 from mohaq.passes.calibrate import CalibrationSettings
-from mohaq.passes.fold_batchnorm import fold_batchnorm
 
 
 def calibrate(
@@ -28,8 +28,9 @@ def calibrate(
 ) -> None:
     """Annotate the layers of a program in place with the clips of all slots.
 
-    Batch normalizations are folded into the layers beside them first, since clips hold for
-    folded weights only.
+    The program is prepared first (see `prepare`): batch normalizations are folded into the
+    layers beside them, since clips hold for folded weights only, grids that the model came with
+    are taken over, transposes leave the chain of layers.
 
     Args:
         program: any `nn` program; its first argument takes the sequences, the others are states,
@@ -43,7 +44,7 @@ def calibrate(
         MohaqError: no data, data that do not fit the program, NaN among them; no layer with an
             integer form.
     """
-    fold_batchnorm(program)
+    prepare(program)
     cut = partition(program, integer_check)
     if cut.whole:
         inner.calibrate(program, sequences, settings, progress=progress)
