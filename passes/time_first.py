@@ -97,6 +97,10 @@ class _Mover:
         changed = False
         for op in list(self._block.ops):
             order = self._order_above(op)
+            if isinstance(op, nn.TransposeOp) and order is not None:
+                self._replace(op, self._compose(op))
+                changed = True
+                continue
             places = None if order is None else _moved(op, order)
             if order is None or places is None:
                 self._note(op)
@@ -111,6 +115,17 @@ class _Mover:
             self._note(made)
             changed = True
         return changed
+
+    def _compose(self, op: nn.TransposeOp) -> SSAValue:
+        """A transpose of a transpose as one, or none."""
+        above = op.input.owner
+        assert isinstance(above, nn.TransposeOp)
+        order = [above.order[n] for n in op.order]
+        if order == sorted(order):
+            return above.input
+        made = nn.TransposeOp(above.input, order)
+        self._block.insert_op_before(made, op)
+        return made.result
 
     def _order_above(self, op: Operation) -> Order | None:
         """Order of the first transpose of a native value among the operands."""
@@ -165,11 +180,9 @@ class _Mover:
         """Move a transpose above the operation that it reads; gives the new transposes."""
         op, order = low.input.owner, low.order
         if isinstance(op, nn.TransposeOp):
-            made = nn.TransposeOp(op.input, [op.order[n] for n in order])
-            self._block.insert_op_before(made, low)
-            self._replace(low, made.result)
-            self._erase_unused(op)
-            return [made]
+            whole = self._compose(low)
+            self._replace(low, whole)
+            return [whole.owner] if isinstance(whole.owner, nn.TransposeOp) else []
         readers = [u.operation for u in low.input.uses]
         if (
             not isinstance(op, Operation)
