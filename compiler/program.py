@@ -6,9 +6,11 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from xdsl.dialects.builtin import DictionaryAttr, ModuleOp, StringAttr
+import numpy as np
+import numpy.typing as npt
+from xdsl.dialects.builtin import DictionaryAttr, ModuleOp, StringAttr, TensorType
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import Attribute
 from xdsl.parser import Parser
@@ -20,7 +22,7 @@ from mohaq.compiler.dialects.nn import LayerOp
 from mohaq.compiler.dialects.param import DeclareOp, LoadOp
 from mohaq.compiler.dialects.quant import GridAttr
 from mohaq.compiler.files import write_text
-from mohaq.compiler.parameters import ParameterStore, check_array
+from mohaq.compiler.parameters import ParameterStore, check_array, tensor_type
 
 if TYPE_CHECKING:
     import onnx
@@ -78,6 +80,21 @@ class Program:
         return {
             op.sym_name.data: op for op in self.module.body.block.ops if isinstance(op, DeclareOp)
         }
+
+    def declare(self, name: str, values: npt.NDArray[Any]) -> tuple[str, TensorType[Attribute]]:
+        """Add a float32 parameter; gives its name, numbered if it was taken, and its type."""
+        taken = self.declared()
+        found, number = name, 1
+        while found in taken:
+            number += 1
+            found = f"{name}_{number}"
+        array = np.asarray(values, dtype=np.float32, order="C")
+        kind = tensor_type(array)
+        self.parameters[found] = array
+        top = self.module.body.block
+        assert top.first_op is not None
+        top.insert_op_before(DeclareOp(found, kind), top.first_op)
+        return found, kind
 
     def prune_parameters(self) -> None:
         """Drop declarations and arrays that no op loads."""

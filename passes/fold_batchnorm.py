@@ -14,9 +14,8 @@ from xdsl.passes import ModulePass
 
 from mohaq.compiler.context import store
 from mohaq.compiler.dialects.nn import BatchNormOp, Conv1dOp, LayerOp, LiGruOp, LinearOp
-from mohaq.compiler.dialects.param import DeclareOp, LoadOp
+from mohaq.compiler.dialects.param import LoadOp
 from mohaq.compiler.dialects.types import shape_of
-from mohaq.compiler.parameters import tensor_type
 from mohaq.compiler.program import Program
 
 Wide = npt.NDArray[np.float64]
@@ -35,17 +34,11 @@ def fold_batchnorm(program: Program) -> list[str]:
     layer whose slots came with grids that the folding would change.
     """
     folder = _Folder(program)
-    block = program.entry.body.block
     done: list[str] = []
-    for op in list(block.ops):
-        if isinstance(op, LiGruOp) and op.norm is not None and folder.light(op):
-            done.append(op.label)
-        elif isinstance(op, BatchNormOp):
-            name = folder.after(op) or folder.before(op)
-            if name is not None:
-                done.append(name)
+    while found := folder.once():  # one that went may have stood before another
+        done += found
     program.prune_parameters()
-    return done
+    return list(dict.fromkeys(done))
 
 
 def _given(layer: LayerOp, *slots: str) -> bool:
@@ -58,6 +51,18 @@ class _Folder:
         self._program = program
         self._block: Block = program.entry.body.block
 
+    def once(self) -> list[str]:
+        """Fold what can be folded as the program stands."""
+        done: list[str] = []
+        for op in list(self._block.ops):
+            if isinstance(op, LiGruOp) and op.norm is not None and self.light(op):
+                done.append(op.label)
+            elif isinstance(op, BatchNormOp):
+                name = self.after(op) or self.before(op)
+                if name is not None:
+                    done.append(name)
+        return done
+
     def _data(self, value: SSAValue | None) -> Wide | None:
         if value is None or not isinstance(value.owner, LoadOp):
             return None
@@ -66,18 +71,7 @@ class _Folder:
 
     def _parameter(self, name: str, values: npt.NDArray[Any], before: Any) -> SSAValue:
         """A new parameter, loaded before an operation."""
-        taken = self._program.declared()
-        found, number = name, 1
-        while found in taken:
-            number += 1
-            found = f"{name}_{number}"
-        array = np.ascontiguousarray(values, dtype=np.float32)
-        kind = tensor_type(array)
-        self._program.parameters[found] = array
-        top = self._program.module.body.block
-        assert top.first_op is not None
-        top.insert_op_before(DeclareOp(found, kind), top.first_op)
-        load = LoadOp(found, kind)
+        load = LoadOp(*self._program.declare(name, values))
         self._block.insert_op_before(load, before)
         return load.result
 

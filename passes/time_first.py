@@ -128,9 +128,12 @@ class _Mover:
         return made.result
 
     def _order_above(self, op: Operation) -> Order | None:
-        """Order of the first transpose of a native value among the operands."""
+        """Order of the first transpose of a native value among the operands, all others not."""
         several = isinstance(op, (nn.BinaryOp, nn.ConcatOp))
-        for value in op.operands if several else op.operands[:1]:
+        read = op.operands if several else op.operands[:1]
+        if any(value in self._native for value in read):
+            return None  # native values in two orders meet here
+        for value in read:
             above = value.owner
             if isinstance(above, nn.TransposeOp) and above.input in self._native:
                 return above.order

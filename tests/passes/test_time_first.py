@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from programs import calibrated, sru, tensor
 from xdsl.ir import SSAValue
@@ -31,9 +31,9 @@ def parameter(net: Network, rng: np.random.Generator, name: str, *shape: int) ->
 
 def norm(net: Network, rng: np.random.Generator, name: str, x: SSAValue, axis: int) -> SSAValue:
     size = shape_of(x)[axis]
-    held = [parameter(net, rng, f"{name}.{t}", size) for t in "gbm"]
+    gamma, beta, mean = (parameter(net, rng, f"{name}.{t}", size) for t in "gbm")
     var = net.parameter(f"{name}.v", np.abs(tensor(rng, size)) + 0.3)
-    return net.add(nn.BatchNormOp(name, x, *held, var, axis=axis))
+    return net.add(nn.BatchNormOp(name, x, gamma, beta, mean, var, axis=axis))
 
 
 def layer_norm(net: Network, rng: np.random.Generator, name: str, x: SSAValue) -> SSAValue:
@@ -111,6 +111,8 @@ def orders(program: Program) -> list[tuple[int, ...]]:
     return [op.order for op in ops if isinstance(op, nn.TransposeOp)]
 
 
+@example([("both", 0), ("swapped", 0), ("halves", 1)], 0, [])
+@example([("both", 0), ("batch norm", 0), ("batch norm", 0), ("conv", 0)], 0, [])
 @settings(max_examples=80, deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from(sorted(STEPS)), st.integers(0, 4)), min_size=1, max_size=7),
