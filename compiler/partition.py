@@ -196,7 +196,9 @@ class _Cutter:
             )
         )
         needed_of_core = [v for v in (*after_args, *results) if v in made]
-        core_results = list(dict.fromkeys(needed_of_core))
+        # Sequences first, states after them.
+        firsts = {op.results[0] for op in self._core}
+        core_results = sorted(dict.fromkeys(needed_of_core), key=lambda v: v not in firsts)
         if not core_results:
             core_results = [self._core[-1].results[0]]
         early = {r for op in self._before for r in op.results}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from mohaq.compiler.driver.names import (
 from mohaq.compiler.files import read_json
 from mohaq.compiler.interpreters.float_nn import run_float
 from mohaq.compiler.interpreters.integer import run_integer
+from mohaq.compiler.partition import Source
 from mohaq.compiler.program import Program, argument_grids, result_grids
 from mohaq.compiler.quantizer import dequantize, quantize
 
@@ -75,7 +76,12 @@ class CompiledFolder:
             raise MohaqError(
                 "the manifest is damaged", where=str(self.folder / MANIFEST), why=repr(error)
             ) from None
-        self.host = HostPlan.of_json(data.get("host"), self.folder / MANIFEST)
+        self.host = HostPlan.of_json(
+            data.get("host"),
+            self.folder / MANIFEST,
+            inputs=len(self.inputs),
+            outputs=len(self.outputs),
+        )
         self._legalized: Program | None = None
         self._hosts: dict[str, Program] = {}
 
@@ -155,7 +161,7 @@ class CompiledFolder:
         parts["before"] = run_float(self._host(BEFORE), real) if self._has(BEFORE) else ()
         given = []
         for n, (source, grid) in enumerate(zip(plan.core_inputs, self.inputs, strict=True)):
-            value = parts[source.part][source.number]
+            value = self._value(parts, source)
             exact = arguments[source.number] if source.part == "argument" else value
             whole = n > 0 and exact.dtype.kind == "i"
             given.append(exact if whole else quantize(value, grid))
@@ -164,17 +170,26 @@ class CompiledFolder:
             dequantize(v, grid).astype(np.float32)
             for v, grid in zip(simulation.outputs, self.outputs, strict=True)
         ]
-        inputs = [parts[s.part][s.number] for s in plan.after_inputs]
+        inputs = [self._value(parts, s) for s in plan.after_inputs]
         parts["after"] = run_float(self._host(AFTER), inputs) if self._has(AFTER) else ()
         first = plan.results[0]
-        shown = plan.first_result(np.asarray(parts[first.part][first.number]), sequence)
+        shown = plan.first_result(self._value(parts, first), sequence)
         rest = tuple(
-            simulation.outputs[s.number]
-            if s.part == "core"
-            else np.asarray(parts[s.part][s.number])
+            simulation.outputs[s.number] if s.part == "core" else self._value(parts, s)
             for s in plan.results[1:]
         )
         return Ran(shown.astype(np.float64), rest, simulation, equal)
+
+    def _value(self, parts: Mapping[str, Sequence[Array]], source: Source) -> Array:
+        held = parts[source.part]
+        if source.number >= len(held):
+            name = {"before": BEFORE, "after": AFTER}.get(source.part, "target's part")
+            raise MohaqError(
+                "the compiled folder is damaged",
+                where=str(self.folder),
+                why=f"{name} gives {len(held)} values, the manifest wants number {source.number}",
+            )
+        return np.asarray(held[source.number])
 
     @staticmethod
     def _direct(plan: HostPlan) -> dict[int, int]:

@@ -69,8 +69,14 @@ class HostPlan:
         }
 
     @staticmethod
-    def of_json(data: Any, where: Path) -> HostPlan | None:
+    def of_json(data: Any, where: Path, *, inputs: int, outputs: int) -> HostPlan | None:
         """From plain JSON; None for a program that runs on the target whole.
+
+        Args:
+            data: what `to_json` gave.
+            where: the file, for messages.
+            inputs: of the part on the target.
+            outputs: of the part on the target.
 
         Raises:
             MohaqError: damaged.
@@ -79,14 +85,14 @@ class HostPlan:
             return None
         try:
             arguments = tuple(
-                Argument(a["name"], tuple(a["shape"]), bool(a["indices"]))
+                Argument(a["name"], _shape(a["shape"]), bool(a["indices"]))
                 for a in data["arguments"]
             )
             core, after, results = (
                 tuple(Source(cast("Place", p), int(n)) for p, n in data[key])
                 for key in ("core_inputs", "after_inputs", "results")
             )
-            return HostPlan(
+            plan = HostPlan(
                 arguments,
                 core,
                 after,
@@ -97,8 +103,26 @@ class HostPlan:
                 int(data["bytes_to_target_per_frame"]),
                 int(data["bytes_from_target_per_frame"]),
             )
-        except (KeyError, TypeError, ValueError) as error:
+            plan._check(inputs, outputs)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise MohaqError("the manifest is damaged", where=str(where), why=repr(error)) from None
+        return plan
+
+    def _check(self, inputs: int, outputs: int) -> None:
+        """Raises ValueError where parts of the plan do not fit each other."""
+        if not self.arguments or not self.results or len(self.core_inputs) != inputs:
+            raise ValueError("arguments, inputs or results are missing")
+        known = {"argument": len(self.arguments), "before": None, "core": outputs, "after": None}
+        for source in (*self.core_inputs, *self.after_inputs, *self.results):
+            count = known.get(source.part, 0)
+            if source.number < 0 or (count is not None and source.number >= count):
+                raise ValueError(f"nothing is {source.part} {source.number}")
+        rank = len(self.arguments[0].shape)
+        if self.batch_axis is not None and self.batch_axis not in range(rank):
+            raise ValueError(f"batch_axis {self.batch_axis!r}")
+        axis = self.result_batch_axis
+        if axis is not None and not (isinstance(axis, int) and axis >= 0):
+            raise ValueError(f"result_batch_axis {axis!r}")
 
     def first_argument(self, sequence: Array) -> Array:
         """The first argument for one sequence: with its batch extent, if that is missing.
@@ -119,10 +143,16 @@ class HostPlan:
     def first_result(self, values: Array, sequence: Array) -> Array:
         """The first result of one sequence, without the batch extent if the sequence had none."""
         alone = sequence.ndim == len(self.arguments[0].shape) - 1
-        if alone and self.result_batch_axis is not None:
+        if alone and self.result_batch_axis is not None and self.result_batch_axis < values.ndim:
             one: Array = np.take(values, 0, axis=self.result_batch_axis)
             return one
         return values
+
+
+def _shape(data: Any) -> tuple[int | None, ...]:
+    if not isinstance(data, list) or not all(n is None or isinstance(n, int) for n in data):
+        raise ValueError(f"shape {data!r}")
+    return tuple(data)
 
 
 def host_plan(program: Program, cut: Partition) -> HostPlan:

@@ -46,9 +46,9 @@ def cut(program: Program, *arguments: Array) -> Partition:
     text = program.text()
     part = partition(program, integer_check)
     assert program.text() == text
-    for one in (part.before, part.core, part.after):
-        if one is not None:
-            one.verify()
+    for made in (part.before, part.core, part.after):
+        if made is not None:
+            made.verify()
     assert sorted(labels(part.before) + labels(part.core) + labels(part.after)) == sorted(
         labels(program)
     )
@@ -186,8 +186,9 @@ def test_nothing_fits() -> None:
     op = lstm(net, "l", net.add(nn.TransposeOp(y, (2, 0, 1))), 3, 3, lengths=lengths)
     with pytest.raises(MohaqError, match="no layer of the program can run") as caught:
         partition(net.finish([op.result]), integer_check)
-    assert "'front': " in caught.value.why
-    assert "'l': " in caught.value.why
+    why = str(caught.value.why)
+    assert "'front': " in why
+    assert "'l': " in why
 
 
 def test_no_layers_at_all() -> None:
