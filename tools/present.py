@@ -54,7 +54,8 @@ def print_host(plan: HostPlan | None) -> None:
         f"on the host: {len(plan.refused)} layers; {plan.bytes_in} bytes to the target and "
         f"{plan.bytes_out} back for each frame"
     )
-    table("On the host", ("layer", "why"), list(plan.refused.items()), text=2)
+    if plan.refused:
+        table("On the host", ("layer", "why"), list(plan.refused.items()), text=2)
 
 
 def print_estimate(estimate: Estimate, title: str = "Estimate") -> None:
