@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mohaq.compiler.diagnostics import MohaqError
+from mohaq.compiler.dialects.nn import RecurrentOp
 from mohaq.compiler.driver.device import integer_check
 from mohaq.compiler.driver.host import host_plan
 from mohaq.compiler.driver.prepare import prepare
@@ -50,6 +51,7 @@ def calibrate(
         inner.calibrate(program, sequences, settings, progress=progress)
         return
     plan = host_plan(program, cut)
+    recurrent = any(isinstance(op, RecurrentOp) for op in cut.core.layers())
     seen: list[npt.NDArray[Any]] = []
     for number, sequence in enumerate(sequences):
         try:
@@ -63,6 +65,9 @@ def calibrate(
         made = run_float(cut.before, given) if cut.before is not None else ()
         source = plan.core_inputs[0]
         x = given[source.number] if source.part == "argument" else made[source.number]
+        if not recurrent:  # rows are all that linear layers see
+            seen.append(x.reshape(-1, x.shape[-1]))
+            continue
         if x.shape[1] != 1:
             raise MohaqError(
                 "the layers on the target see a batch of sequences",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -12,9 +12,11 @@ import numpy.typing as npt
 import sympy
 from xdsl.dialects.builtin import IntegerType
 from xdsl.dialects.func import ReturnOp
+from xdsl.ir import SSAValue
 
 from mohaq.compiler.analysis.extents import Extents
 from mohaq.compiler.diagnostics import MohaqError
+from mohaq.compiler.dialects import nn
 from mohaq.compiler.dialects.types import DYNAMIC, element_of, shape_of
 from mohaq.compiler.partition import Partition, Place, Source, bytes_per_frame
 from mohaq.compiler.program import Program, argument_names
@@ -187,18 +189,31 @@ def _batch_axes(program: Program, cut: Partition) -> tuple[int | None, int | Non
     extents = Extents()
     for n, arg in enumerate(entry.args):
         extents.name(arg, [f"{n}.{axis}" for axis in range(len(shape_of(arg)))])
-    labels = {op.label: op for op in program.layers()}
-    first = next(iter(cut.core.layers()))
-    x = labels[first.label].operands[0]
-    batch = extents.of(x)[1]
-    if not isinstance(batch, sympy.Symbol):
+    first = extents.of(entry.args[0])
+    batch = next((s for s in _batches(program, cut, extents) if s in first), None)
+    if batch is None:
         return None, None
     end = entry.body.block.last_op
     assert isinstance(end, ReturnOp)
     return (
-        _axis_of(extents.of(entry.args[0]), batch),
+        _axis_of(first, batch),
         _axis_of(extents.of(end.operands[0]), batch),
     )
+
+
+def _batches(program: Program, cut: Partition, extents: Extents) -> Iterator[sympy.Symbol]:
+    """Extents that may count sequences: what recurrent layers say, convolutions, the target."""
+    places: list[tuple[SSAValue, int]] = []
+    layers = list(program.layers())
+    places += [(op.operands[0], 1) for op in layers if isinstance(op, nn.RecurrentOp)]
+    places += [(op.input, 0) for op in layers if isinstance(op, nn.Conv1dOp)]
+    chosen = next(iter(cut.core.layers())).label
+    x = next(op.operands[0] for op in layers if op.label == chosen)
+    places.append((x, 1 if len(shape_of(x)) > 2 else 0))
+    for value, axis in places:
+        found = extents.of(value)[axis]
+        if isinstance(found, sympy.Symbol):
+            yield found
 
 
 def _axis_of(extents: Sequence[Any], symbol: Any) -> int | None:

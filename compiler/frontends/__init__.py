@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from xdsl.transforms.canonicalize import CanonicalizePass
 
+from mohaq.compiler.analysis.cells import recognize_steps
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.program import Program
 
@@ -71,7 +72,9 @@ def load(
 
 
 def _tidy(program: Program) -> Program:
-    """The program without the moves that cancel, as exporters leave many, and what they fed."""
+    """Without the moves that cancel, as exporters leave many; written-out cells made whole."""
+    if recognize_steps(program):
+        program.verify()
     CanonicalizePass().apply(program.context(), program.module)
     program.prune_parameters()
     return program

@@ -204,6 +204,62 @@ def test_a_batch_first_module(tmp_path: Path) -> None:
         np.testing.assert_allclose(ran.outputs, real, rtol=0, atol=2e-3)
 
 
+class LastStep(torch.nn.Module):
+    """A class for a whole sequence; the head outweighs the recurrent layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru = torch.nn.GRU(4, 3, batch_first=True)
+        self.head = torch.nn.Linear(3, 60)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[B, T, 4] -> [B, 60]."""
+        h, _ = self.gru(x)
+        out: torch.Tensor = self.head(h[:, -1])
+        return out
+
+
+class Windows(torch.nn.Module):
+    """No recurrence: a convolution, and a linear layer for each step or for the mean."""
+
+    def __init__(self, *, mean: bool) -> None:
+        super().__init__()
+        self.mean = mean
+        self.conv = torch.nn.Conv1d(4, 8, 3, padding=0 if mean else 1)
+        self.head = torch.nn.Linear(8, 9)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[B, 4, T] -> [B, T, 9] or [B, 9]."""
+        y = torch.relu(self.conv(x))
+        out: torch.Tensor = self.head(y.mean(2) if self.mean else y.transpose(1, 2))
+        return out
+
+
+@pytest.mark.parametrize("target", ["reference", "bitfusion-e"])
+@pytest.mark.parametrize(
+    ("module", "shape"),
+    [(LastStep(), (6, 4)), (Windows(mean=True), (4, 6)), (Windows(mean=False), (4, 6))],
+    ids=["last step", "mean", "steps"],
+)
+def test_the_target_runs_the_head_alone(
+    tmp_path: Path, module: torch.nn.Module, shape: tuple[int, int], target: str
+) -> None:
+    program = mohaq.load(module.eval(), (torch.zeros(2, *shape),))
+    rng = np.random.default_rng(3)
+    data = [rng.normal(size=shape).astype(np.float32) for _ in range(3)]
+    mohaq.calibrate(program, data)
+    mohaq.compile(program, target, mohaq.Assignment.uniform(16), tmp_path / "out")
+    opened = mohaq.CompiledFolder(tmp_path / "out")
+    assert opened.host is not None
+    assert [op.label for op in opened.stage("1-quantized").layers()] == ["head"]
+    for x in data:
+        ran = opened.run(x, check=True)
+        assert ran.equal
+        with torch.no_grad():
+            real = module(torch.from_numpy(x)[None])[0].numpy()
+        np.testing.assert_allclose(ran.outputs, real, rtol=0, atol=1e-3)
+
+
 DAMAGE: dict[str, Callable[[dict[str, Any]], Any]] = {
     "no arguments": lambda h: h.pop("arguments"),
     "an argument without a shape": lambda h: h["arguments"][0].pop("shape"),

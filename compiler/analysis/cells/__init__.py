@@ -2,6 +2,7 @@
 
 from mohaq.compiler.analysis.cells.body import Body
 from mohaq.compiler.analysis.cells.match import SUPPORTED, build, recognize
+from mohaq.compiler.analysis.cells.steps import recognize_steps
 from mohaq.compiler.analysis.cells.templates import Guess
 
-__all__ = ["SUPPORTED", "Body", "Guess", "build", "recognize"]
+__all__ = ["SUPPORTED", "Body", "Guess", "build", "recognize", "recognize_steps"]

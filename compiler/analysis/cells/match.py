@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,21 +48,35 @@ def recognize(body: Body) -> Guess | None:
 
 
 def build(
-    net: Network,
+    parameter: Callable[[str, Array], SSAValue],
     label: str,
     guess: Guess,
     x: SSAValue,
     states: Sequence[SSAValue | None],
     direction: str = "forward",
 ) -> nn.LayerOp:
-    """The operation of a guess over a sequence x [T, B, I]; states [1, B, n] in its order."""
+    """The operation of a guess over a sequence x [T, B, I].
+
+    Args:
+        parameter: makes a parameter of a name and data.
+        label: name of the layer.
+        guess: what it is.
+        x: the sequence.
+        states: initial states [1, B, n] in the operation's order; None for zeros.
+        direction: of the loop.
+    """
     given: dict[str, Any] = {
-        name: net.parameter(f"{label}.{name}", array) for name, array in guess.arrays.items()
+        name: parameter(f"{label}.{name}", array) for name, array in guess.arrays.items()
     }
     names = STATES.get(guess.kind, ("initial_state",))
     given |= {n: s for n, s in zip(names, states, strict=True) if s is not None}
     kind: Any = KINDS[guess.kind]
-    made: nn.LayerOp = kind(label, x, **given, **guess.facts, direction=direction)
+    facts = dict(guess.facts)
+    if [str(f) for f in facts.get("activations", ())] == [
+        str(nn.FunctionAttr.of(name)) for name in getattr(kind, "DEFAULTS", ())
+    ]:
+        facts.pop("activations", None)
+    made: nn.LayerOp = kind(label, x, **given, **facts, direction=direction)
     return made
 
 
@@ -74,7 +88,7 @@ def agrees(body: Body, guess: Guess) -> bool:
     sizes = body.sizes()
     states = [net.argument([1, DYNAMIC, sizes[n]]) for n in guess.states]
     try:
-        op = build(net, "cell", guess, x, states)
+        op = build(net.parameter, "cell", guess, x, states)
         net.add(op)
         program = net.finish(list(op.results))
     except (MohaqError, VerifyException, ValueError):

@@ -50,7 +50,7 @@ def scan(work: GraphImporter, node: Node) -> list[Held]:
         raise node.refuse("its body is no recurrent cell that we know", f"a step of {SUPPORTED}")
     label = work.label(node, found.kind)
     given = [states[n] for n in found.states]
-    op = build(work.net, label, found, x, given, "reverse" if reverse else "forward")
+    op = build(work.net.parameter, label, found, x, given, "reverse" if reverse else "forward")
     result = work.add(node, op)
     finals: dict[int, SSAValue] = {}
     for place, final in zip(found.states, op.results[1:], strict=False):

@@ -25,7 +25,11 @@ def test_every_layer_of_the_family(kind: str) -> None:
         for a, b in zip(made, expected, strict=True):
             scale = max(1.0, float(np.abs(b).max()))
             np.testing.assert_allclose(
-                a.detach().numpy(), b, rtol=0, atol=1e-5 * scale, err_msg=str(drawn.facts)
+                a.detach().numpy(),
+                b,
+                rtol=0,
+                atol=(1e-5 if scale < 100 else 1e-4) * scale,
+                err_msg=str(drawn.facts),
             )
         made[0].square().sum().backward()
         weight = next(p for n, p in module.named_parameters() if n.endswith("weight"))

@@ -31,6 +31,8 @@ def test_every_layer_of_the_family(kind: str) -> None:
         for a, b in zip(found, expected, strict=True):
             assert a.shape == b.shape, drawn.facts
             scale = max(1.0, float(np.abs(b).max()))
-            np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * scale, err_msg=str(drawn.facts))
+            np.testing.assert_allclose(
+                a, b, rtol=0, atol=(1e-5 if scale < 100 else 1e-4) * scale, err_msg=str(drawn.facts)
+            )
 
     check()
