@@ -67,7 +67,8 @@ def calibrate(
     """Annotate an `nn` program in place with the clips of all slots.
 
     Args:
-        program: takes one sequence input [T, B, F]; initial states, if any, start at zero.
+        program: takes one sequence input [T, B, F], or rows [N, F] if it has linear layers only;
+            initial states, if any, start at zero.
         sequences: calibration sequences, each [T, F].
         settings: widths and clip method.
         progress: called with (sequences done, sequences in all).
@@ -82,6 +83,7 @@ def calibrate(
     for op in program.layers():
         require_folded(op)
     entry = program.entry
+    rows = len(shape_of(entry.args[0])) == 2
     inputs: dict[tuple[str, str], list[dict[int, float]]] = defaultdict(list)
     peaks: dict[tuple[str, str], float] = defaultdict(float)
     top = 0.0
@@ -99,7 +101,8 @@ def calibrate(
                 f"a calibration sequence is [T, F], got shape {sequence.shape}",
                 where=f"sequence {number}",
             )
-        run_float(program, [sequence[:, None, :], *_zero_states(program)], tracer=watch)
+        x = sequence if rows else sequence[:, None, :]
+        run_float(program, [x, *_zero_states(program)], tracer=watch)
         for place, parts in seen.items():  # one part a direction
             whole = parts[0] if len(parts) == 1 else np.stack(parts)
             last = number + 1 == len(sequences)

@@ -98,10 +98,14 @@ class CompiledFolder:
         return Program.load(self.folder / name, ctx)
 
     def integers(self, sequence: Array) -> npt.NDArray[np.int64]:
-        """The program's input for a sequence [T, F]: integers [T, 1, F]."""
+        """The program's input for a sequence [T, F]: integers [T, 1, F].
+
+        A program that takes rows [N, F] gets them as they are.
+        """
         if sequence.ndim != 2:
             raise MohaqError(f"a sequence is [T, F], got shape {sequence.shape}")
-        return quantize(sequence, self.inputs[0])[:, None, :]
+        made = quantize(sequence, self.inputs[0])
+        return made if len(self.shapes[0]) == 2 else made[:, None, :]
 
     def run(
         self,
@@ -127,7 +131,8 @@ class CompiledFolder:
             return self._run_hosted(self.host, np.asarray(sequence), states, check=check)
         given = [self.integers(sequence), *self._states(states)]
         simulation, equal = self._simulate(given, check=check)
-        real = dequantize(simulation.outputs[0][:, 0], self.outputs[0])
+        made = simulation.outputs[0]
+        real = dequantize(made if made.ndim == 2 else made[:, 0], self.outputs[0])
         return Ran(real, simulation.outputs[1:], simulation, equal)
 
     def _simulate(

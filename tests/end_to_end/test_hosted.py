@@ -260,6 +260,21 @@ def test_the_target_runs_the_head_alone(
         np.testing.assert_allclose(ran.outputs, real, rtol=0, atol=1e-3)
 
 
+def test_rows_without_time(tmp_path: Path) -> None:
+    """A linear layer that takes [N, F] runs on the target whole."""
+    torch.manual_seed(0)
+    module = torch.nn.Linear(4, 3).eval()
+    program = mohaq.load(module, (torch.zeros(2, 4),))
+    x = np.random.default_rng(3).normal(size=(5, 4)).astype(np.float32)
+    opened = compiled(program, [x], tmp_path / "out", bits=16)
+    assert opened.host is None
+    ran = opened.run(x, check=True)
+    assert ran.equal
+    with torch.no_grad():
+        real = module(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(ran.outputs, real, rtol=0, atol=1e-3)
+
+
 DAMAGE: dict[str, Callable[[dict[str, Any]], Any]] = {
     "no arguments": lambda h: h.pop("arguments"),
     "an argument without a shape": lambda h: h["arguments"][0].pop("shape"),
