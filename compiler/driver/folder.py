@@ -163,7 +163,9 @@ class CompiledFolder:
             for n, v in enumerate(arguments)
         ]
         parts: dict[str, Sequence[Array]] = {"argument": real}
-        parts["before"] = run_float(self._host(BEFORE), real) if self._has(BEFORE) else ()
+        parts["before"] = (
+            run_float(self._host(BEFORE), real, wide=True) if self._has(BEFORE) else ()
+        )
         given = []
         for n, (source, grid) in enumerate(zip(plan.core_inputs, self.inputs, strict=True)):
             value = self._value(parts, source)
@@ -176,7 +178,7 @@ class CompiledFolder:
             for v, grid in zip(simulation.outputs, self.outputs, strict=True)
         ]
         inputs = [self._value(parts, s) for s in plan.after_inputs]
-        parts["after"] = run_float(self._host(AFTER), inputs) if self._has(AFTER) else ()
+        parts["after"] = run_float(self._host(AFTER), inputs, wide=True) if self._has(AFTER) else ()
         first = plan.results[0]
         shown = plan.first_result(self._value(parts, first), sequence)
         rest = tuple(

@@ -275,6 +275,39 @@ def test_rows_without_time(tmp_path: Path) -> None:
     np.testing.assert_allclose(ran.outputs, real, rtol=0, atol=1e-3)
 
 
+def strided() -> Program:
+    """[B, 3, T] -> convolutions that do not overlap -> LSTM -> such convolutions -> scores."""
+    rng = np.random.default_rng(11)
+    net = Network()
+    x = net.argument([DYNAMIC, 3, DYNAMIC])
+
+    def conv(name: str, value: SSAValue, outputs: int, inputs: int, kernel: int) -> SSAValue:
+        weight = net.parameter(name, tensor(rng, outputs, inputs, kernel, gain=2.0))
+        return net.add(nn.Conv1dOp(name, value, weight, stride=kernel))
+
+    y = conv("b", net.add(nn.UnaryOp("relu", conv("a", x, 40, 3, 5))), 8, 40, 2)
+    op, ends = separate(net, rng, net.add(nn.TransposeOp(y, (2, 0, 1))))
+    h = net.add(nn.TransposeOp(op.result, (1, 2, 0)))
+    y = conv("d", net.add(nn.UnaryOp("relu", conv("c", h, 300, 6, 2))), 37, 300, 2)
+    return net.finish([net.add(nn.SoftmaxOp(y, 1)), *ends])
+
+
+def test_what_the_host_computes_does_not_depend_on_the_chunks(tmp_path: Path) -> None:
+    opened = compiled(strided(), signals((200, 120)), tmp_path / "out")
+    assert opened.host is not None
+    assert set(opened.host.refused) == {"a", "b", "c", "d"}
+    (x,) = signals((1200,))
+    whole = opened.run(x)
+    assert whole.outputs.shape == (37, 30)
+    for size in (40, 280, 520):
+        outputs, states = [], None
+        for start in range(0, x.shape[1], size):
+            ran = opened.run(x[:, start : start + size], states=states)
+            states = ran.states
+            outputs.append(ran.outputs)
+        np.testing.assert_array_equal(np.concatenate(outputs, 1), whole.outputs)
+
+
 DAMAGE: dict[str, Callable[[dict[str, Any]], Any]] = {
     "no arguments": lambda h: h.pop("arguments"),
     "an argument without a shape": lambda h: h["arguments"][0].pop("shape"),

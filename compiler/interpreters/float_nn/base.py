@@ -22,9 +22,24 @@ recurrent product reads), `output` and `state`."""
 class Functions(InterpreterFunctions):
     """Implementations on float32 arrays (and int64 for indices)."""
 
-    def __init__(self, parameters: ParameterStore, tracer: Tracer | None) -> None:
+    def __init__(
+        self, parameters: ParameterStore, tracer: Tracer | None, *, wide: bool = False
+    ) -> None:
         self.parameters = parameters
         self.tracer = tracer
+        self.wide = wide
+
+    @property
+    def sums(self) -> type[np.floating[Any]]:
+        """Number type for sums."""
+        return np.float64 if self.wide else np.float32
+
+    def product(self, a: Array, b: Array) -> Array:
+        """`a @ b`; with `wide` summed in float64 and rounded once."""
+        if not self.wide:
+            return a @ b
+        made: Array = (a.astype(np.float64) @ b.astype(np.float64)).astype(np.float32)
+        return made
 
     def trace(self, layer: str, slot: str, values: Array) -> None:
         """Show values to the tracer, if there is one."""

@@ -27,7 +27,7 @@ class DenseFunctions(Functions):
         """x W^T + b."""
         x, weight, *bias = args
         self.trace(op.label, "input", x)
-        y = x @ weight.T
+        y = self.product(x, weight.T)
         if bias:
             y = y + bias[0]
         self.trace(op.label, "output", y)
@@ -58,7 +58,7 @@ class DenseFunctions(Functions):
         )
         windows = taps.reshape(x.shape[0], groups, inner * kernel, count)
         rows = weight.reshape(groups, outputs // groups, inner * kernel)
-        y = (rows[None] @ windows).reshape(x.shape[0], outputs, count)
+        y = self.product(rows[None], windows).reshape(x.shape[0], outputs, count)
         if bias:
             y = y + bias[0][:, None]
         self.trace(op.label, "output", y)
@@ -72,8 +72,8 @@ class DenseFunctions(Functions):
         if x.shape[2] < kernel:
             raise MohaqError(f"{x.shape[2]} steps are fewer than a window of {kernel}")
         windows = np.lib.stride_tricks.sliding_window_view(x, kernel, axis=2)[:, :, ::stride]
-        y = windows.max(axis=3) if op.kind.data == "max" else windows.mean(axis=3, dtype=F)
-        return (np.ascontiguousarray(y),)
+        y = windows.max(axis=3) if op.kind.data == "max" else windows.mean(axis=3, dtype=self.sums)
+        return (np.ascontiguousarray(y, dtype=F),)
 
     @impl(nn.BatchNormOp)
     def run_batch_norm(
@@ -94,8 +94,8 @@ class DenseFunctions(Functions):
         """Mean and biased variance over the last extents."""
         x = args[0]
         axes = tuple(range(op.axis.value.data, x.ndim))
-        mean = x.mean(axis=axes, keepdims=True, dtype=F)
-        var = np.square(x - mean).mean(axis=axes, keepdims=True, dtype=F)
+        mean = x.mean(axis=axes, keepdims=True, dtype=self.sums).astype(F)
+        var = np.square(x - mean).mean(axis=axes, keepdims=True, dtype=self.sums).astype(F)
         y: Array = (x - mean) / np.sqrt(var + F(op.epsilon.value.data))
         rest = list(args[1:])
         if op.gamma is not None:

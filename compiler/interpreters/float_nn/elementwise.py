@@ -55,7 +55,7 @@ class ElementwiseFunctions(Functions):
     @impl(nn.MatmulOp)
     def run_matmul(self, _: Interpreter, __: nn.MatmulOp, args: PythonValues) -> PythonValues:
         """Product of the last two extents."""
-        return (args[0] @ args[1],)
+        return (self.product(args[0], args[1]),)
 
     @impl(nn.SoftmaxOp)
     def run_softmax(self, _: Interpreter, op: nn.SoftmaxOp, args: PythonValues) -> PythonValues:
@@ -64,12 +64,13 @@ class ElementwiseFunctions(Functions):
         axis = op.axis.value.data
         shifted = x - x.max(axis=axis, keepdims=True)
         powers = np.exp(shifted)
-        total = powers.sum(axis=axis, keepdims=True)
+        total = powers.sum(axis=axis, keepdims=True, dtype=self.sums).astype(np.float32)
         return (shifted - np.log(total) if op.log.value.data else powers / total,)
 
     @impl(nn.ReduceOp)
     def run_reduce(self, _: Interpreter, op: nn.ReduceOp, args: PythonValues) -> PythonValues:
         """Over the chosen extents."""
         keep = bool(op.keep.value.data)
-        made = REDUCE[op.kind.data](args[0], axis=op.axis_numbers, keepdims=keep)
+        x = args[0].astype(self.sums, copy=False)
+        made = REDUCE[op.kind.data](x, axis=op.axis_numbers, keepdims=keep)
         return (np.asarray(made, dtype=np.float32),)

@@ -25,7 +25,11 @@ FAMILIES = (DenseFunctions, RecurrentFunctions, ElementwiseFunctions, ShapeFunct
 
 
 def run_float(
-    program: Program, inputs: Sequence[npt.ArrayLike], *, tracer: Tracer | None = None
+    program: Program,
+    inputs: Sequence[npt.ArrayLike],
+    *,
+    tracer: Tracer | None = None,
+    wide: bool = False,
 ) -> tuple[AnyArray, ...]:
     """Run `main` of an `nn` program.
 
@@ -34,6 +38,10 @@ def run_float(
         inputs: one array for each argument: float (sequences as [T, B, F]), or whole numbers
             where the argument is si64.
         tracer: sees inputs, outputs and states of every layer.
+        wide: sum in float64 and round once (linear layers, convolutions, products, means,
+            softmax; recurrent layers go step by step anyway). Sums in float32 depend on how many
+            steps come at once, since the order of additions does: a sequence cut in chunks
+            would differ in last bits.
 
     Returns:
         One array for each result, float32.
@@ -52,7 +60,7 @@ def run_float(
     interpreter = Interpreter(program.module)
     interpreter.register_implementations(FuncFunctions())
     for family in FAMILIES:
-        interpreter.register_implementations(family(program.parameters, tracer))
+        interpreter.register_implementations(family(program.parameters, tracer, wide=wide))
     with np.errstate(all="ignore"):  # what overflows is IEEE's, silently
         return tuple(interpreter.call_op(entry, tuple(arrays)))
 
@@ -63,7 +71,7 @@ def _checked(number: int, value: npt.ArrayLike, arg: BlockArgument) -> npt.NDArr
     given = np.asarray(value)
     if whole and given.dtype.kind not in "iu" and not np.array_equal(given, np.rint(given)):
         raise MohaqError("the values must be whole numbers", where=where)
-    array = given.astype(np.int64 if whole else np.float32, copy=False)
+    array = np.asarray(given, dtype=np.int64 if whole else np.float32, order="C")
     shape = shape_of(arg)
     if len(shape) != array.ndim or any(
         want not in (DYNAMIC, got) for want, got in zip(shape, array.shape, strict=True)
