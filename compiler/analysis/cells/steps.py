@@ -92,8 +92,9 @@ def _drop_unused(ops: Sequence[Operation]) -> None:
     """Erase what nothing reads any more."""
     for op in reversed(ops):
         if not any(list(r.uses) for r in op.results):
-            op.detach()
-            op.erase()
+            block = op.parent
+            assert block is not None
+            block.erase_op(op)
 
 
 def _slice(value: SSAValue) -> tuple[list[Operation], list[SSAValue]]:
