@@ -16,7 +16,8 @@ def prepare(program: Program) -> None:
 
     canonicalize, fold-batchnorm, absorb-fake-quantize, conv-to-linear, time-first,
     canonicalize, and fold-batchnorm once more for normalizations that only a transpose kept
-    from their layer. The function stays the same and layers keep their names. A prepared
+    from their layer. Layers keep their names and the function stays the same, but for roundings
+    of an already quantized model that slots take over: those happen on the target only. A prepared
     program, and one that a target can run whole, stays as it is.
     """
     _canonicalize(program)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from programs import tensor
+from xdsl.dialects.builtin import DictionaryAttr
 from xdsl.ir import SSAValue
 
 from mohaq.compiler.dialects import nn
+from mohaq.compiler.dialects.quant import GridAttr
 from mohaq.compiler.interpreters.float_nn import run_float
 from mohaq.compiler.network import Network
 from mohaq.compiler.program import Program
@@ -77,3 +81,36 @@ def test_a_result_with_another_reader_stays() -> None:
     h = net.linear("a", net.sequence(4), tensor(RNG, 5, 4))
     program = net.finish([norm(net, "n", h, 5, 2), h])
     assert fold_batchnorm(program) == []
+
+
+@pytest.mark.parametrize(
+    ("build", "slot", "folds"),
+    [
+        (after_linear, "weight", False),
+        (after_linear, "input", True),
+        (before_linear, "weight", False),
+        (before_linear, "input", False),
+    ],
+)
+def test_grids_that_the_model_came_with(
+    build: Callable[[], Program], slot: str, folds: bool
+) -> None:
+    """Folding must not scale weights off their grid, nor shift what an input's grid was for."""
+    program = build()
+    (layer,) = [op for op in program.layers() if op.label == "a"]
+    given = DictionaryAttr({slot: GridAttr.of(8, 0.25)})
+    layer.given = given
+    assert fold_batchnorm(program) == (["a"] if folds else [])
+    (layer,) = [op for op in program.layers() if op.label == "a"]
+    assert layer.given == given
+
+
+def test_two_norms_before_a_layer() -> None:
+    net = Network()
+    h = norm(net, "m", norm(net, "n", net.sequence(4), 4, 2), 4, 2)
+    program = net.finish([net.linear("a", h, tensor(RNG, 5, 4))])
+    x = tensor(RNG, 7, 2, 4)
+    (before,) = run_float(program, [x])
+    assert fold_batchnorm(program) == ["a"]
+    assert [op.label for op in program.layers()] == ["a"]
+    np.testing.assert_allclose(run_float(program, [x])[0], before, rtol=1e-5, atol=2e-5)
