@@ -1,9 +1,12 @@
-"""Scan whose body is a step of one of our cells."""
+"""Scan and Loop whose body is a step of one of our cells."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+import onnx
+from onnx import numpy_helper
 from xdsl.dialects.func import ReturnOp
 from xdsl.ir import Operation, SSAValue
 
@@ -20,6 +23,7 @@ from mohaq.compiler.frontends.onnx.convert import (
     converts,
 )
 from mohaq.compiler.frontends.onnx.sizes import sizes_of
+from mohaq.compiler.frontends.refuse import shown
 from mohaq.compiler.network import Network
 from mohaq.compiler.program import Program
 
@@ -37,27 +41,136 @@ def scan(work: GraphImporter, node: Node) -> list[Held]:
     _check_axes(node, count)
     reverse = _direction(node, count)
     sequences = [work.tensor(node, state_count + n) for n in range(count)]
+    states = list(range(state_count))
+    return _layer(work, node, graph, states, sequences, reverse=reverse)
+
+
+@converts("Loop", to="nn.rnn, nn.gru, nn.lstm, nn.ligru, nn.sru, nn.qrnn")
+def loop(work: GraphImporter, node: Node) -> list[Held]:
+    """As many steps as a sequence has, each reading Gather(sequence, i) along the first extent."""
+    graph = onnx.GraphProto()
+    graph.CopyFrom(node.get("body"))
+    counter, condition = graph.input[0].name, graph.input[1].name
+    if node.given(1):
+        held = work.held(node, 1)
+        if not (isinstance(held, np.ndarray) and held.dtype == bool and held.all()):
+            raise node.refuse("its condition is computed", "a condition that is always true")
+    _check_condition(node, graph, condition)
+    if not node.given(0):
+        raise node.refuse("it has no trip count")
+    names = _steps(graph, counter)
+    if not names:
+        raise node.refuse("its body reads no sequence by the loop's counter")
+    sequences = []
+    for name in names:
+        if name not in work.values:
+            raise node.refuse(f"its sequence '{shown(name)}' is computed by no node")
+        sequences.append(work.as_value(node, work.values[name], name))
+    trips = work.held(node, 0)
+    extents = {work.extents.of(s)[0] for s in sequences}
+    if not isinstance(trips, np.ndarray) or {trips.reshape(-1).tolist()[0]} != extents:
+        raise node.refuse("its trip count is not the length of the sequences that it reads")
+    states = list(range(2, len(node.inputs)))
+    if not states:
+        raise node.refuse("it carries no state", "the same operations on the whole sequence")
+    del graph.input[:2], graph.output[:1]
+    _prune(graph)
+    for name in names:
+        graph.input.append(onnx.ValueInfoProto(name=f"{name}/step"))
+    return _layer(work, node, graph, states, sequences, reverse=False)
+
+
+def _check_condition(node: Node, graph: onnx.GraphProto, given: str) -> None:
+    """The body's condition must be the one that it was given, or constant true."""
+    name = graph.output[0].name
+    for one in graph.node:
+        if name in one.output and one.op_type == "Identity":
+            name = one.input[0]
+    constants = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
+    for one in graph.node:
+        if one.op_type == "Constant" and one.output[0] == name:
+            value = Node(one).get("value")
+            if isinstance(value, np.ndarray):
+                constants[name] = value
+    if name != given and not (name in constants and np.all(constants[name])):
+        raise node.refuse("its body decides when it ends", "a condition that is always true")
+
+
+def _steps(graph: onnx.GraphProto, counter: str) -> list[str]:
+    """Sequences that are read by the counter; their Gather nodes become the step's inputs."""
+    found: dict[str, None] = {}
+    kept = []
+    for one in graph.node:
+        axis = next((a.i for a in one.attribute if a.name == "axis"), 0)
+        if one.op_type == "Gather" and one.input[1] == counter and axis == 0:
+            found[one.input[0]] = None
+            made = onnx.NodeProto(op_type="Identity", name=one.name)
+            made.input.append(f"{one.input[0]}/step")
+            made.output.append(one.output[0])
+            kept.append(made)
+        else:
+            kept.append(one)
+    copies = [onnx.NodeProto.FromString(k.SerializeToString()) for k in kept]
+    del graph.node[:]
+    graph.node.extend(copies)
+    return list(found)
+
+
+def _prune(graph: onnx.GraphProto) -> None:
+    """Drop nodes that no output needs, as those of the condition."""
+    needed = {o.name for o in graph.output}
+    kept = []
+    for one in reversed(graph.node):
+        if needed & set(one.output):
+            needed.update(one.input)
+            kept.append(onnx.NodeProto.FromString(one.SerializeToString()))
+    del graph.node[:]
+    graph.node.extend(reversed(kept))
+
+
+def _layer(
+    work: GraphImporter,
+    node: Node,
+    graph: onnx.GraphProto,
+    states: Sequence[int],
+    sequences: Sequence[SSAValue],
+    *,
+    reverse: bool,
+) -> list[Held]:
+    """The layer that a body is a step of.
+
+    Args:
+        work: the importer.
+        node: the loop.
+        graph: the body: inputs the states, then the steps; outputs the states, then what is shown.
+        states: inputs of the node that are initial states.
+        sequences: [T, B, F] that the steps are taken from.
+        reverse: walk backwards.
+
+    Raises:
+        MohaqError: the body is no step of a cell that we know.
+    """
     if any(len(shape_of(s)) != 3 for s in sequences):
         raise node.refuse("its inputs are no sequences [T, B, F]")
-    states = [_state(work, node, n) for n in range(state_count)]
-    sizes = [_size(work, node, n) for n in range(state_count)]
-    shapes = [[DYNAMIC, n] for n in sizes]
+    count = len(states)
+    initial = [_state(work, node, n) for n in states]
+    shapes = [[DYNAMIC, _size(work, node, n)] for n in states]
     shapes += [[DYNAMIC, shape_of(s)[-1]] for s in sequences]
     inner = body_program(work, graph, shapes)
-    x, body = joined(work.net, inner, sequences, state_count)
+    x, body = joined(work.net, inner, sequences, count)
     found = recognize(body)
     if found is None:
         raise node.refuse("its body is no recurrent cell that we know", f"a step of {SUPPORTED}")
     label = work.label(node, found.kind)
-    given = [states[n] for n in found.states]
+    given = [initial[n] for n in found.states]
     op = build(work.net.parameter, label, found, x, given, "reverse" if reverse else "forward")
     result = work.add(node, op)
     finals: dict[int, SSAValue] = {}
     for place, final in zip(found.states, op.results[1:], strict=False):
         if node.outputs[place]:
             finals[place] = work.add(node, nn.SqueezeOp(final, [0]))
-    outputs: list[Held] = [finals.get(n) for n in range(state_count)]
-    return [*outputs, *[result] * (len(node.outputs) - state_count)]
+    outputs: list[Held] = [finals.get(n) for n in range(count)]
+    return [*outputs, *[result] * (len(node.outputs) - count)]
 
 
 def _check_axes(node: Node, count: int) -> None:

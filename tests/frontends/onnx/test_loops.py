@@ -210,3 +210,66 @@ def test_two_leaky_sums_are_none_of_ours() -> None:
     made = model(nodes, weights, ["h"], ["h_next"], "h_next", size=4)
     with pytest.raises(mohaq.MohaqError, match="no recurrent cell"):
         mohaq.load(made)
+
+
+def loop_model(*, trips: int | None = None, decides: bool = False) -> onnx.ModelProto:
+    """An Elman network as Loop: Shape(x)[0] steps, Gather(x, i)."""
+    info = helper.make_tensor_value_info
+    real = onnx.TensorProto.FLOAT
+    nodes = [
+        n("Gather", "x i", "x_t", axis=0),
+        n("MatMul", "x_t W", "a"),
+        n("MatMul", "h R", "b"),
+        n("Add", "a b", "v"),
+        n("Tanh", "v", "h_next"),
+        n("Identity", "h_next", "shown"),
+        n("Less", "i five", "on") if decides else n("Identity", "go", "on"),
+    ]
+    body = helper.make_graph(
+        nodes,
+        "step",
+        [
+            info("i", onnx.TensorProto.INT64, []),
+            info("go", onnx.TensorProto.BOOL, []),
+            info("h", real, [None, 4]),
+        ],
+        [
+            info("on", onnx.TensorProto.BOOL, []),
+            info("h_next", real, [None, 4]),
+            info("shown", real, [None, 4]),
+        ],
+        [
+            numpy_helper.from_array(data(3, 4), "W"),
+            numpy_helper.from_array(data(4, 4) * np.float32(0.3), "R"),
+            numpy_helper.from_array(np.array(5, dtype=np.int64), "five"),
+        ],
+    )
+    around = [
+        n("Shape", "x", "shape"),
+        n("Gather", "shape zero", "counted", axis=0),
+        helper.make_node("Loop", ["counted" if trips is None else "trips", "yes", "h0"],
+                         ["h_last", "y"], body=body),
+    ]  # fmt: skip
+    graph = helper.make_graph(
+        around,
+        "loop",
+        [info("x", real, ["T", "B", 3]), info("h0", real, ["B", 4])],
+        [info("y", real, None), info("h_last", real, None)],
+        [
+            numpy_helper.from_array(np.array(0, dtype=np.int64), "zero"),
+            numpy_helper.from_array(np.array(True), "yes"),
+            numpy_helper.from_array(np.array(trips or 0, dtype=np.int64), "trips"),
+        ],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def test_a_loop_over_time() -> None:
+    assert compare(loop_model(), 1, 4) == ["nn.rnn"]
+
+
+def test_loops_that_end_otherwise_are_refused() -> None:
+    with pytest.raises(mohaq.MohaqError, match="trip count is not the length"):
+        mohaq.load(loop_model(trips=3))
+    with pytest.raises(mohaq.MohaqError, match="decides when it ends"):
+        mohaq.load(loop_model(decides=True))
