@@ -8,7 +8,7 @@ layers with the most weights that read one sequence, directly or through each ot
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import networkx as nx
@@ -178,7 +178,6 @@ class _Cutter:
                 self._after.append(op)
             else:
                 self._before.append(op)
-        # What only the results need may wait until after the device.
         self._arguments = {a: n for n, a in enumerate(program.entry.args)}
 
     def cut(self) -> Partition:
@@ -314,8 +313,3 @@ def bytes_per_frame(part: Partition, width: int = 16) -> tuple[int, int]:
         if isinstance(v.owner, LayerOp) and v is v.owner.results[0]
     )
     return into * width // 8, back * width // 8
-
-
-def with_core(part: Partition, core: Program) -> Partition:
-    """The partition with another form of its core (annotated, for instance)."""
-    return replace(part, core=core)

@@ -8,7 +8,7 @@ what follows it), or a value of the program under construction.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -144,12 +144,11 @@ class Node:
 class GraphImporter:
     """The program under construction and what is known of every ONNX value."""
 
-    def __init__(self, opset: int, constants: Mapping[str, Array] | None = None) -> None:
+    def __init__(self, opset: int) -> None:
         self.net = Network()
         self.extents = Extents()
         self.opset = opset
         self.fold = Folder(opset)
-        self.fixed = dict(constants or {})
         self.values: MutableMapping[str, Held] = {}
         self.labels: set[str] = set()
         self._parameters: dict[tuple[str, int], SSAValue] = {}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from xdsl.ir import SSAValue
 
@@ -214,14 +212,10 @@ def batch_norm(work: GraphImporter, node: Node) -> Held:
     if not node.get("spatial", 1):
         raise node.refuse("spatial=0 is not supported")
     label = work.label(node, "norm")
-    held = [work.tensor(node, n) for n in range(1, 5)]
+    gamma, beta, mean, var = (work.tensor(node, n) for n in range(1, 5))
     epsilon = float(node.get("epsilon", 1e-5))
     x = work.tensor(node, 0)
-    return work.add(node, nn.BatchNormOp(label, x, *_four(held), epsilon=epsilon))
-
-
-def _four(held: list[SSAValue]) -> tuple[Any, ...]:
-    return tuple(held)
+    return work.add(node, nn.BatchNormOp(label, x, gamma, beta, mean, var, epsilon=epsilon))
 
 
 @converts("LayerNormalization", to="nn.layer_norm")
