@@ -19,6 +19,7 @@ from xdsl.ir import Block, BlockArgument, Operation, Region, SSAValue
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects.nn import LayerOp
 from mohaq.compiler.dialects.param import DeclareOp, LoadOp
+from mohaq.compiler.dialects.quant import row_parameters
 from mohaq.compiler.dialects.types import shape_of
 from mohaq.compiler.parameters import ParameterStore
 from mohaq.compiler.program import ENTRY, NAME_KEY, Program, result_names
@@ -265,6 +266,10 @@ def extract(
         for value in op.operands:
             if isinstance(value.owner, LoadOp):
                 load(value.owner)
+        for name in sorted(row_parameters(op.attributes)) if isinstance(op, LayerOp) else ():
+            if name not in store:
+                store[name] = program.parameters[name]
+                declared.append(program.declared()[name].clone())
         made = op.clone(value_mapper=values)
         block.add_op(made)
         values.update(zip(op.results, made.results, strict=True))

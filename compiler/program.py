@@ -20,7 +20,7 @@ from mohaq.compiler.context import MohaqContext
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects.nn import LayerOp
 from mohaq.compiler.dialects.param import DeclareOp, LoadOp
-from mohaq.compiler.dialects.quant import GridAttr
+from mohaq.compiler.dialects.quant import GridAttr, row_parameters
 from mohaq.compiler.files import write_text
 from mohaq.compiler.parameters import ParameterStore, check_array, tensor_type
 
@@ -96,9 +96,19 @@ class Program:
         top.insert_op_before(DeclareOp(found, kind), top.first_op)
         return found, kind
 
+    def used_parameters(self) -> set[str]:
+        """Parameters that an op loads, or that a layer's grids or clips name."""
+        used: set[str] = set()
+        for op in self.module.walk():
+            if isinstance(op, LoadOp):
+                used.add(op.symbol)
+            elif isinstance(op, LayerOp):
+                used |= row_parameters(op.attributes)
+        return used
+
     def prune_parameters(self) -> None:
-        """Drop declarations and arrays that no op loads."""
-        used = {op.symbol for op in self.module.walk() if isinstance(op, LoadOp)}
+        """Drop declarations and arrays that nothing uses."""
+        used = self.used_parameters()
         for name, op in self.declared().items():
             if name not in used:
                 self.module.body.block.erase_op(op)
@@ -123,6 +133,8 @@ class Program:
             if layer.label in seen:
                 raise MohaqError(f"two layers are called '{layer.label}'")
             seen.add(layer.label)
+            for name in sorted(row_parameters(layer.attributes) - set(self.declared())):
+                raise MohaqError(f"layer '{layer.label}' has no parameter '{name}'")
         for name, op in self.declared().items():
             check_array(name, self.parameters[name], op.type)
             said = op.sha256.data if op.sha256 else None

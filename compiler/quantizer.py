@@ -27,8 +27,15 @@ CLIP_CANDIDATES = np.arange(1, 101, dtype=np.float64) / 100.0
 """Clip candidates as shares of max|x|: steps of 0.01 as in MOHAQ's code, up to 1."""
 
 
-def quantize(values: npt.ArrayLike, grid: GridAttr) -> npt.NDArray[np.int64]:
-    """Round half up to the grid and clamp: floor(x / scale + 1/2).
+def quantize(
+    values: npt.ArrayLike, grid: GridAttr, steps: npt.NDArray[Any] | None = None
+) -> npt.NDArray[np.int64]:
+    """Round half up to the grid and clamp: floor(x / scale + 1/2) + zero point.
+
+    Args:
+        values: any shape; rows [N, K] when every row has its own step.
+        grid: of the result.
+        steps: [N], for a grid of rows.
 
     Raises:
         MohaqError: NaN among the values.
@@ -36,13 +43,18 @@ def quantize(values: npt.ArrayLike, grid: GridAttr) -> npt.NDArray[np.int64]:
     real = np.asarray(values, dtype=np.float64)
     if np.isnan(real).any():
         raise MohaqError("cannot quantize NaN")
-    steps = np.floor(real / grid.step + 0.5)
-    return np.clip(steps, grid.low, grid.high).astype(np.int64)
+    if bool(grid.rows) != (steps is not None):
+        raise ValueError("a grid of rows, and no other, needs their steps")
+    step = grid.step if steps is None else np.asarray(steps, dtype=np.float64)[:, None]
+    whole = np.floor(real / step + 0.5) + grid.zero
+    clamped: npt.NDArray[np.int64] = np.clip(whole, grid.low, grid.high).astype(np.int64)
+    return clamped
 
 
 def dequantize(integers: npt.ArrayLike, grid: GridAttr) -> npt.NDArray[np.float64]:
-    """q * scale."""
-    return np.asarray(integers, dtype=np.float64) * grid.step
+    """(q - zero point) * scale."""
+    whole = np.asarray(integers, dtype=np.float64)
+    return (whole - grid.zero if grid.zero else whole) * grid.step
 
 
 def derive_multiplier(

@@ -10,8 +10,8 @@ from mohaq.compiler.analysis.storage import LayerGrids
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects.nn import LayerOp
 from mohaq.compiler.dialects.param import DeclareOp, LoadOp
-from mohaq.compiler.dialects.quant import GridAttr
-from mohaq.compiler.parameters import ParameterStore
+from mohaq.compiler.dialects.quant import GridAttr, row_parameters
+from mohaq.compiler.parameters import ParameterStore, tensor_type
 from mohaq.compiler.program import ENTRY, GRID_KEY, Program
 
 SEGMENTS = "operandSegmentSizes"
@@ -45,10 +45,15 @@ def slice_layer(program: Program, label: str, grids: LayerGrids) -> Program:
             declared.append(DeclareOp(load.symbol, load.result.type))
             parameters[load.symbol] = program.parameters[load.symbol]
         operands.append(mapping[value])
+    quant = DictionaryAttr(dict(grids.slots))
+    attributes = {k: v for k, v in op.attributes.items() if k not in {"calibration", "given"}}
+    for name in sorted(row_parameters({"quant": quant})):
+        declared.append(DeclareOp(name, tensor_type(program.parameters[name])))
+        parameters[name] = program.parameters[name]
     copy = type(op).create(
         operands=operands,
         result_types=[r.type for r in op.results],
-        attributes={**op.attributes, "quant": DictionaryAttr(dict(grids.slots))},
+        attributes={**attributes, "quant": quant},
         properties={**op.properties, **_segments(op, set(mapping))},
     )
     assert isinstance(copy, LayerOp)

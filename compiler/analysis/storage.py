@@ -12,7 +12,7 @@ One rule for the passes and for the search, so that both see the same program:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from xdsl.dialects.builtin import DictionaryAttr
 
@@ -57,6 +57,10 @@ class CalibratedTable:
     """layer -> slot -> width -> clip."""
     input_clips: Mapping[str, float]
     """Layer fed by a program argument -> 16-bit clip of that argument."""
+    rows: Mapping[tuple[str, str, int], str] = field(default_factory=dict)
+    """(layer, slot, width) -> parameter with the steps of the weight's rows, where they differ."""
+    given: Mapping[tuple[str, str, int], GridAttr] = field(default_factory=dict)
+    """(layer, slot, width) -> grid that the model came with; it stands at its width."""
 
     def searched(self) -> list[Slot]:
         """All searched slots in program order."""
@@ -72,6 +76,9 @@ class CalibratedTable:
             return GATE_GRID
         if slot in self.table[layer].unit:
             return UNIT_GRID
+        key = (layer, slot, width)
+        if key in self.given:
+            return self.given[key]
         known = self.clips.get(layer, {}).get(slot, {})
         if width not in known:
             have = ", ".join(map(str, known)) or "no widths"
@@ -80,7 +87,7 @@ class CalibratedTable:
                 why=f"calibrated for {have}",
                 hint="run calibrate with these widths first",
             )
-        return GridAttr.from_clip(width, known[width])
+        return GridAttr.from_clip(width, known[width], rows=self.rows.get(key, ""))
 
     def layer_grids(self, widths: Mapping[Slot, int]) -> dict[str, LayerGrids]:
         """Grids of every layer for complete widths of the searched slots."""
@@ -139,4 +146,12 @@ def calibrated_table(program: Program) -> CalibratedTable:
             if not isinstance(found, ClipsAttr) or STORED_WIDTH not in found.clips():
                 raise MohaqError(f"input {number} of the program has no 16-bit clip")
             inputs[op.label] = found.clips()[STORED_WIDTH]
-    return CalibratedTable(table, clips, inputs)
+    rows, given = {}, {}
+    for op in program.layers():
+        for slot in op.SEARCHED_SLOTS:
+            for width, name in op.clip_rows(slot).items():
+                rows[op.label, slot, width] = name
+            grid = op.given_grid(slot)
+            if grid is not None:
+                given[op.label, slot, grid.bits] = grid
+    return CalibratedTable(table, clips, inputs, rows, given)

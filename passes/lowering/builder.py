@@ -30,14 +30,49 @@ ALIGNED_BITS = 30
 MAX_BIAS_SHIFT = 40
 
 
+Floats = npt.NDArray[np.float32]
+Steps = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Real weights [..., K]; `steps` [...] has the step of each row when rows differ."""
+
+    values: Floats
+    steps: Steps | None = None
+
+    def __getitem__(self, index: Any) -> Rows:
+        """Some of the leading extents."""
+        return Rows(self.values[index], None if self.steps is None else self.steps[index])
+
+    def matrix(self) -> tuple[Floats, Steps | None]:
+        """[N, K] and [N]."""
+        rows = self.values.reshape(-1, self.values.shape[-1])
+        return rows, None if self.steps is None else self.steps.reshape(-1)
+
+
 @dataclass(frozen=True)
 class Matrix:
-    """A quantized weight matrix [N, K], loaded."""
+    """A quantized weight matrix [N, K], loaded; `steps` [1] or [N]."""
 
     value: SSAValue
-    step: float
+    steps: Steps
     longest: int
     """Largest sum of |w| over the rows."""
+    sums: npt.NDArray[np.int64]
+    """Sum of w over each row [N]."""
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Sums of products, and the real size of one step: [1], or [N] with one for each row.
+
+    `missing` [N] is what a bias has to add because the input's grid has a zero point.
+    """
+
+    value: SSAValue
+    steps: Steps
+    missing: Steps | None = None
 
 
 @dataclass
@@ -87,72 +122,126 @@ class Builder:
         block.insert_op_before(op, function)
 
     def rescale(
-        self, value: SSAValue, scales: Sequence[float], result: Sequence[GridAttr], width: int
+        self, value: SSAValue, scales: Sequence[float] | Steps, result: Sequence[GridAttr]
     ) -> SSAValue:
-        """Requantize from the given operand scales to the result grids, run by run."""
-        bits = signed_bits(value)
-        pairs = [
-            derive_multiplier(Fraction(scale) / Fraction(grid.step), bits)
-            for scale, grid in zip(scales, result, strict=True)
-        ]
-        if len(set(pairs)) == 1:
+        """Requantize from the operand's scales to the result grids, run by run.
+
+        Of scales and grids one may have more runs than the other: the longer counts, and a run
+        of the shorter serves equally many of its runs. All grids have one width and zero point.
+        """
+        bits, runs = signed_bits(value), max(len(scales), len(result))
+        known: dict[tuple[float, float], tuple[int, int]] = {}
+        pairs = []
+        for run in range(runs):
+            scale = float(scales[run * len(scales) // runs])
+            step = result[run * len(result) // runs].step
+            if (scale, step) not in known:
+                known[scale, step] = derive_multiplier(Fraction(scale) / Fraction(step), bits)
+            pairs.append(known[scale, step])
+        if len(known) == 1:
             pairs = pairs[:1]
-        return self.add(
-            qnn.RequantizeOp(value, [m for m, _ in pairs], [s for _, s in pairs], width)
-        )
+        width, zero = result[0].bits, result[0].zero
+        ms, ss = [m for m, _ in pairs], [s for _, s in pairs]
+        if not zero:
+            return self.add(qnn.RequantizeOp(value, ms, ss, width))
+        # Wide enough that only the sum with the zero point saturates.
+        wide = self.add(qnn.RequantizeOp(value, ms, ss, width + 2))
+        return self.add(qnn.SaturateOp(self.minus(wide, -zero), width))
+
+    def minus(self, value: SSAValue, constant: int) -> SSAValue:
+        """value - constant, exact."""
+        if not constant:
+            return value
+        return self.add(qnn.RsubOp(self.add(qnn.RsubOp(value, constant)), 0))
 
     def convert(self, value: SSAValue, stored: GridAttr, slot: GridAttr) -> SSAValue:
         """A stored value in the grid of the slot that reads it."""
         if stored == slot:
             return value
-        return self.rescale(value, [stored.step], [slot], slot.bits)
+        return self.rescale(self.minus(value, stored.zero), [stored.step], [slot])
+
+    def rows(self, symbol: str, grid: GridAttr, shape: Sequence[int] | None = None) -> Rows:
+        """A weight [..., K] with the steps of its rows, for a grid of its slot.
+
+        Args:
+            symbol: of the weight.
+            grid: of its slot.
+            shape: [..., K], when the parameter has another.
+
+        Raises:
+            MohaqError: the steps are not positive numbers, one for each row.
+        """
+        values = np.asarray(self.floats[symbol], dtype=np.float32)
+        values = values if shape is None else values.reshape(shape)
+        if not grid.rows:
+            return Rows(values)
+        steps = np.asarray(self.floats[grid.rows], dtype=np.float64)
+        extent = values.shape[:-1]
+        if steps.size != math.prod(extent) or not (np.isfinite(steps) & (steps > 0)).all():
+            raise MohaqError(
+                f"the steps of '{symbol}' must be {math.prod(extent)} positive numbers",
+                where=f"parameter '{grid.rows}'",
+            )
+        return Rows(values, steps.reshape(extent))
 
     def product(
-        self, x: SSAValue, x_grid: GridAttr, name: str, weight: npt.NDArray[Any], w_grid: GridAttr
-    ) -> tuple[SSAValue, float]:
-        """x W^T with the sum's bound proved on the quantized weights; gives (sums, scale)."""
+        self, x: SSAValue, x_grid: GridAttr, name: str, weight: Rows, w_grid: GridAttr
+    ) -> Sums:
+        """x W^T with the sum's bound proved on the quantized weights."""
         return self.times(x, x_grid, self.matrix(name, weight, w_grid))
 
-    def matrix(self, name: str, weight: npt.NDArray[Any], w_grid: GridAttr) -> Matrix:
+    def matrix(self, name: str, weight: Rows, w_grid: GridAttr) -> Matrix:
         """Quantize a weight matrix and load it."""
-        q = quantize(weight, w_grid)
+        values, steps = weight.matrix()
+        q = quantize(values, w_grid, steps)
         loaded = self.parameter(f"{name}.q{w_grid.bits}", q, w_grid.bits)
-        return Matrix(loaded, w_grid.step, int(np.abs(q).sum(axis=1).max()))
+        held = np.array([w_grid.step]) if steps is None else np.asarray(steps, dtype=np.float64)
+        return Matrix(loaded, held, int(np.abs(q).sum(axis=1).max()), q.sum(axis=1))
 
-    def times(self, x: SSAValue, x_grid: GridAttr, weight: Matrix) -> tuple[SSAValue, float]:
-        """x W^T; gives (sums, scale).
+    def times(self, x: SSAValue, x_grid: GridAttr, weight: Matrix) -> Sums:
+        """x W^T.
 
         The bound is max over rows of sum|w| times the largest |x| of the grid (DESIGN D5).
         """
         bound = max(1, weight.longest * -x_grid.low)
         acc = qnn.AccAttr.proved(NEUTRAL_ACCUMULATOR, bound)
-        return self.add(qnn.MatmulOp(x, weight.value, acc)), x_grid.step * weight.step
+        steps = x_grid.step * weight.steps
+        missing = -x_grid.zero * steps * weight.sums if x_grid.zero else None
+        return Sums(self.add(qnn.MatmulOp(x, weight.value, acc)), steps, missing)
 
-    def biased(
-        self, acc: SSAValue, scale: float, name: str, bias: npt.NDArray[Any]
-    ) -> tuple[SSAValue, float]:
-        """Add a 16-bit bias, aligned by a power of two; gives (sums, scale).
+    def biased(self, sums: Sums, name: str, bias: npt.NDArray[Any] | None) -> Sums:
+        """Add a 16-bit bias [N], aligned by a power of two.
 
         The alignment uses the bias's 16 bits as well as it can: sums are shifted left when the
-        bias is fine beside them, the bias is shifted left when it is coarse.
+        bias is fine beside them, the bias is shifted left when it is coarse. Without a bias the
+        sums stay as they are, unless the input has a zero point.
 
         Raises:
             MohaqError: the bias is larger than any sum could reach by far too much.
         """
-        top = float(np.abs(bias).max()) if bias.size else 0.0
-        bits = signed_bits(acc)
+        total = None if bias is None else np.asarray(bias, dtype=np.float64)
+        if sums.missing is not None:
+            total = sums.missing if total is None else total + sums.missing
+        if total is None:
+            return sums
+        relative = np.abs(total) / sums.steps
+        top = float(relative.max()) if total.size else 0.0
+        bits = signed_bits(sums.value)
         shift = 0
         if top > 0:
-            # Largest shift with top / (scale / 2^shift) <= 2^15 - 1.
-            shift = math.floor(math.log2(((1 << (BIAS_BITS - 1)) - 1) * scale / top))
+            # Largest shift with top * 2^shift <= 2^15 - 1.
+            shift = math.floor(math.log2(((1 << (BIAS_BITS - 1)) - 1) / top))
         acc_shift = min(max(shift, 0), max(0, ALIGNED_BITS - bits))
         bias_shift = max(-shift, 0)
         if bias_shift > MAX_BIAS_SHIFT:
+            worst = int(relative.argmax())
+            step = float(np.broadcast_to(sums.steps, total.shape)[worst])
             raise MohaqError(
                 f"the bias of '{name}' is 2^{bias_shift} steps of its sums and cannot be aligned",
-                why=f"largest bias {top:g}, step of the sums {scale:g}",
+                why=f"largest bias {abs(total[worst]):g}, step of the sums {step:g}",
             )
-        step = scale * 2.0 ** (bias_shift - acc_shift)
-        q = quantize(bias, GridAttr.of(BIAS_BITS, step))
+        steps = sums.steps * 2.0 ** (bias_shift - acc_shift)
+        q = quantize(total / steps, GridAttr.of(BIAS_BITS, 1.0))
         loaded = self.parameter(f"{name}.q", q, BIAS_BITS)
-        return self.add(qnn.BiasOp(acc, loaded, acc_shift, bias_shift)), scale * 2.0**-acc_shift
+        made = self.add(qnn.BiasOp(sums.value, loaded, acc_shift, bias_shift))
+        return Sums(made, sums.steps * 2.0**-acc_shift)

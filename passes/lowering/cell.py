@@ -127,7 +127,7 @@ def of_state(body: Builder, value: SSAValue, state: GridAttr, function: Function
     """function(state), as a cell shows it."""
     if is_bounded(function):
         domain = GridAttr.of(BITS, input_step(function))
-        return lookup(body, body.rescale(value, [state.step], [domain], BITS), function)
+        return lookup(body, body.rescale(value, [state.step], [domain]), function)
     return Applied(rectified(body, value) if function.kind == "relu" else value, state.step)
 
 
@@ -158,7 +158,7 @@ def stored(body: Builder, applied: Applied, grid: GridAttr) -> SSAValue:
     """A value in a 16-bit grid."""
     if applied.step == grid.step:
         return applied.value
-    return body.rescale(applied.value, [applied.step], [grid], BITS)
+    return body.rescale(applied.value, [applied.step], [grid])
 
 
 def gated(body: Builder, gate: SSAValue, applied: Applied, grid: GridAttr) -> SSAValue:
@@ -166,4 +166,4 @@ def gated(body: Builder, gate: SSAValue, applied: Applied, grid: GridAttr) -> SS
     product = body.add(qnn.MulOp(gate, applied.value))
     if applied.step == grid.step:
         return shift_right(body, product, FRACTION)
-    return body.rescale(product, [applied.step * UNIT_GRID.step], [grid], grid.bits)
+    return body.rescale(product, [applied.step * UNIT_GRID.step], [grid])

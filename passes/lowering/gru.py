@@ -9,7 +9,7 @@ from mohaq.compiler.analysis.storage import GATE_GRID, UNIT_GRID
 from mohaq.compiler.dialects import qnn
 from mohaq.compiler.dialects.nn import GruOp
 from mohaq.compiler.dialects.quant import GridAttr
-from mohaq.passes.lowering.builder import Builder
+from mohaq.passes.lowering.builder import Builder, Floats
 from mohaq.passes.lowering.cell import (
     BITS,
     FRACTION,
@@ -21,7 +21,6 @@ from mohaq.passes.lowering.cell import (
     squash,
 )
 from mohaq.passes.lowering.loop import (
-    Floats,
     Loop,
     RecurrentProduct,
     Surroundings,
@@ -39,7 +38,7 @@ def lower_gru(op: GruOp, around: Surroundings) -> tuple[SSAValue, SSAValue]:
     targets = [
         [GATE_GRID, GATE_GRID, open_grid(op.functions(d)[1], state)] for d in range(op.directions)
     ]
-    weight = around.floats(op.weight)
+    weight = around.rows(op.weight, "weight")
     u = input_streams(op, around, weight, symbol(op.weight), bias, targets)
     outputs, finals = [], []
     for d in range(op.directions):
@@ -58,7 +57,7 @@ def _step(op: GruOp, d: int, around: Surroundings, loop: Loop, targets: list[Gri
     u_r, u_z, u_n = loop.steps
     gate, candidate = op.functions(d)
     product = RecurrentProduct(grids["state"], grids["hidden"], grids["recurrent"])
-    weight = around.floats(op.recurrent)[d]
+    weight = around.rows(op.recurrent, "recurrent")[d]
     name = f"{symbol(op.recurrent)}.{d}"
     read = product.read(body, before)
     if op.resets_after:
@@ -92,7 +91,7 @@ def _reset_state(
     inner = body.add(qnn.MulOp(reset, before))
     if state == hidden:
         return shift_right(body, inner, FRACTION)
-    return body.rescale(inner, [state.step * UNIT_GRID.step], [hidden], hidden.bits)
+    return body.rescale(inner, [state.step * UNIT_GRID.step], [hidden])
 
 
 def _bias(op: GruOp, d: int, around: Surroundings) -> tuple[str, Floats] | None:

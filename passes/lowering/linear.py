@@ -21,11 +21,11 @@ def lower_linear(
     """Emit the layer; gives its result in `stored_output`."""
     assert isinstance(op.weight.owner, LoadOp)
     x = build.convert(x, stored_input, grids["input"])
-    name = op.weight.owner.symbol
-    acc, scale = build.product(x, grids["input"], name, build.floats[name], grids["weight"])
+    name, bias = op.weight.owner.symbol, None
+    weight = build.rows(name, grids["weight"])
+    sums = build.product(x, grids["input"], name, weight, grids["weight"])
     if op.bias is not None:
         assert isinstance(op.bias.owner, LoadOp)
-        acc, scale = build.biased(
-            acc, scale, f"{op.label}.bias", build.floats[op.bias.owner.symbol]
-        )
-    return build.rescale(acc, [scale], [stored_output], stored_output.bits)
+        bias = build.floats[op.bias.owner.symbol]
+    sums = build.biased(sums, f"{op.label}.bias", bias)
+    return build.rescale(sums.value, sums.steps, [stored_output])

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from xdsl.dialects.builtin import TensorType
 from xdsl.ir import Block, SSAValue
 
@@ -16,11 +15,9 @@ from mohaq.compiler.dialects.nn import RecurrentOp
 from mohaq.compiler.dialects.param import LoadOp
 from mohaq.compiler.dialects.quant import GridAttr
 from mohaq.compiler.dialects.types import element_of, int_tensor, shape_of
-from mohaq.passes.lowering.builder import Builder
+from mohaq.passes.lowering.builder import Builder, Floats, Rows
 
 BITS = 16
-
-Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -47,6 +44,10 @@ class Surroundings:
         """The input in the grid of its slot."""
         return self.build.convert(self.x, self.stored_input, self.grids["input"])
 
+    def rows(self, value: SSAValue, slot: str, shape: Sequence[int] | None = None) -> Rows:
+        """Data of a weight with the steps of its rows; `shape` [..., K] if not its own."""
+        return self.build.rows(symbol(value), self.grids[slot], shape)
+
     def floats(self, value: SSAValue) -> Floats:
         """Data of a parameter."""
         return np.asarray(self.build.floats[symbol(value)], dtype=np.float32)
@@ -62,7 +63,7 @@ def symbol(value: SSAValue) -> str:
 def input_streams(
     op: RecurrentOp,
     around: Surroundings,
-    weight: Floats,
+    weight: Rows,
     name: str,
     bias: Floats | None,
     targets: Sequence[Sequence[GridAttr]],
@@ -86,14 +87,12 @@ def input_streams(
         16-bit sequences [T, B, H] by direction and gate.
     """
     build, grids = around.build, around.grids
-    count, gates, hidden, features = weight.shape
-    rows = weight.reshape(count * gates * hidden, features)
+    count, gates, hidden, _ = weight.values.shape
     given = around.read() if read is None else read
-    acc, scale = build.product(given, grids["input"], name, rows, grids["weight"])
-    if bias is not None:
-        acc, scale = build.biased(acc, scale, f"{op.label}.{title}", bias.reshape(-1))
-    flat = [grid for one in targets for grid in one]
-    u = build.rescale(acc, [scale] * len(flat), flat, BITS)
+    sums = build.product(given, grids["input"], name, weight, grids["weight"])
+    flat = None if bias is None else bias.reshape(-1)
+    sums = build.biased(sums, f"{op.label}.{title}", flat)
+    u = build.rescale(sums.value, sums.steps, [grid for one in targets for grid in one])
     return [
         [build.add(qnn.SliceOp(u, (d * gates + g) * hidden, hidden)) for g in range(gates)]
         for d in range(count)
@@ -188,7 +187,7 @@ class RecurrentProduct:
         body: Builder,
         read: SSAValue,
         name: str,
-        weight: Floats,
+        weight: Rows,
         targets: Sequence[GridAttr],
         bias: tuple[str, Floats] | None = None,
     ) -> list[SSAValue]:
@@ -202,12 +201,11 @@ class RecurrentProduct:
             targets: grid of each gate.
             bias: name and values [G, H] of a bias inside the loop.
         """
-        gates, hidden, fed_back = weight.shape
-        rows = weight.reshape(gates * hidden, fed_back)
-        acc, scale = body.product(read, self.hidden, name, rows, self.weight)
+        gates, hidden, _ = weight.values.shape
+        sums = body.product(read, self.hidden, name, weight, self.weight)
         if bias is not None:
-            acc, scale = body.biased(acc, scale, bias[0], bias[1].reshape(-1))
-        r = body.rescale(acc, [scale] * gates, targets, BITS)
+            sums = body.biased(sums, bias[0], bias[1].reshape(-1))
+        r = body.rescale(sums.value, sums.steps, targets)
         if gates == 1:
             return [r]
         return [body.add(qnn.SliceOp(r, g * hidden, hidden)) for g in range(gates)]

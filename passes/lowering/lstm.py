@@ -10,7 +10,7 @@ from mohaq.compiler.dialects import qnn
 from mohaq.compiler.dialects.nn import LstmOp
 from mohaq.compiler.dialects.quant import GridAttr
 from mohaq.compiler.quantizer import quantize
-from mohaq.passes.lowering.builder import Builder, Matrix
+from mohaq.passes.lowering.builder import Builder, Matrix, Rows
 from mohaq.passes.lowering.cell import (
     BITS,
     FRACTION,
@@ -37,7 +37,7 @@ def lower_lstm(op: LstmOp, around: Surroundings) -> tuple[SSAValue, SSAValue, SS
     """Emit the layer; gives (result, final h, final c)."""
     build, grids = around.build, around.grids
     rows = [0, 2, 3] if op.is_coupled else [0, 1, 2, 3]
-    weight = around.floats(op.weight)[:, rows]
+    weight = around.rows(op.weight, "weight")[:, rows]
     bias = None if op.bias is None else around.floats(op.bias)[:, rows]
     targets = [
         [open_grid(op.functions(d)[1], grids["state"]) if row == 2 else GATE_GRID for row in rows]
@@ -85,7 +85,7 @@ class _Cell:
         gate, cell, shown = op.functions(self._d)
         state = grids["state"]
         product = RecurrentProduct(grids["output"], grids["hidden"], grids["recurrent"])
-        weight = self._around.floats(op.recurrent)[self._d, self._rows]
+        weight = self._around.rows(op.recurrent, "recurrent")[self._d, self._rows]
         name = f"{symbol(op.recurrent)}.{self._d}"
         r = product.gates(body, product.read(body, self._h), name, weight, self._targets)
         sums = {
@@ -115,7 +115,7 @@ class _Cell:
         vectors = quantize(self._around.floats(self._op.peephole), grids["peephole"])
         p = body.parameter(f"{name}.{'ifo'[row]}{self._d}.q", vectors[self._d, row], BITS)
         scale = grids["peephole"].step * grids["state"].step
-        term = body.rescale(body.add(qnn.MulOp(p, c)), [scale], [GATE_GRID], BITS)
+        term = body.rescale(body.add(qnn.MulOp(p, c)), [scale], [GATE_GRID])
         return body.add(qnn.AddOp(total, term))
 
     def _project(self, wide: SSAValue, step: float) -> SSAValue:
@@ -124,7 +124,6 @@ class _Cell:
         grids = self._around.grids
         rows = np.asarray(self._around.floats(self._op.projection)[self._d])
         name = f"{symbol(self._op.projection)}.{self._d}"
-        matrix: Matrix = self._body.matrix(name, rows, grids["projection"])
-        given = GridAttr.of(UNIT_GRID.bits, step)
-        acc, scale = self._body.times(wide, given, matrix)
-        return self._body.rescale(acc, [scale], [grids["output"]], BITS)
+        matrix: Matrix = self._body.matrix(name, Rows(rows), grids["projection"])
+        sums = self._body.times(wide, GridAttr.of(UNIT_GRID.bits, step), matrix)
+        return self._body.rescale(sums.value, sums.steps, [grids["output"]])

@@ -27,9 +27,8 @@ def lower_qrnn(op: QrnnOp, around: Surroundings) -> tuple[SSAValue, SSAValue, SS
     """
     build = around.build
     name = symbol(op.weight)
-    weight = around.floats(op.weight)
-    count, gates, hidden, window, features = weight.shape
-    weight = weight.reshape(count, gates, hidden, window * features)
+    count, gates, hidden, window, features = shape_of(op.weight)
+    weight = around.rows(op.weight, "weight", (count, gates, hidden, window * features))
     bias = None if op.bias is None else around.floats(op.bias)
     lasts: list[SSAValue] = []
     if window == 1:

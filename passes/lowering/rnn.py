@@ -26,7 +26,7 @@ def lower_rnn(op: RnnOp | LiGruOp, around: Surroundings) -> tuple[SSAValue, SSAV
     bias = None if op.bias is None else around.floats(op.bias)
     gates = [GATE_GRID] if isinstance(op, LiGruOp) else []
     targets = [[*gates, open_grid(op.functions(d)[-1], state)] for d in range(op.directions)]
-    weight = around.floats(op.weight)
+    weight = around.rows(op.weight, "weight")
     u = input_streams(op, around, weight, symbol(op.weight), bias, targets)
     outputs, finals = [], []
     for d in range(op.directions):
@@ -45,7 +45,7 @@ def _step(
     body, grids, limit = loop.body, around.grids, op.limit
     (before,) = loop.states
     product = RecurrentProduct(grids["state"], grids["hidden"], grids["recurrent"])
-    weight = around.floats(op.recurrent)[d]
+    weight = around.rows(op.recurrent, "recurrent")[d]
     name = f"{symbol(op.recurrent)}.{d}"
     fed = product.gates(body, product.read(body, before), name, weight, targets)
     sums = [body.add(qnn.AddOp(u, r)) for u, r in zip(loop.steps, fed, strict=True)]

@@ -33,21 +33,25 @@ def lower_sru(
 ) -> tuple[SSAValue, SSAValue]:
     """Emit the layer; gives (result, final state), both in the state grid."""
     weight, vector, bias = (_symbol(v) for v in (op.weight, op.vector, op.bias))
-    count, gates, hidden, features = shape_of(op.weight)
+    count, gates, hidden, _ = shape_of(op.weight)
     state, gate = grids["state"], grids["gate"]
 
     read = build.convert(x, stored_input, grids["input"])
-    rows = build.floats[weight].reshape(count * gates * hidden, features)
-    acc, scale = build.product(read, grids["input"], weight, rows, grids["weight"])
+    rows = build.rows(weight, grids["weight"])
+    sums = build.product(read, grids["input"], weight, rows, grids["weight"])
     aligned = np.zeros((count, gates, hidden), dtype=np.float32)
     aligned[:, 1:3] = build.floats[bias]
-    acc, scale = build.biased(acc, scale, f"{op.label}.bias", aligned.reshape(-1))
+    sums = build.biased(sums, f"{op.label}.bias", aligned.reshape(-1))
     skip_scale = float(op.skip_scale.value.data)
-    one = [(scale, state), (scale, gate), (scale, gate), (scale * skip_scale, state)][:gates]
-    u = build.rescale(acc, [s for s, _ in one] * count, [g for _, g in one] * count, STATE_BITS)
+    factors = np.repeat(np.array([1, 1, 1, skip_scale])[:gates], hidden)
+    steps = sums.steps * np.tile(factors, count)
+    if len(sums.steps) == 1:
+        steps = steps[::hidden]
+    u = build.rescale(sums.value, steps, [state, gate, gate, state][:gates] * count)
     skip: SSAValue | None = None
     if op.skip.data == "identity":
-        skip = build.rescale(x, [stored_input.step * skip_scale], [state], STATE_BITS)
+        centred = build.minus(x, stored_input.zero)
+        skip = build.rescale(centred, [stored_input.step * skip_scale], [state])
 
     outputs: list[SSAValue] = []
     finals: list[SSAValue] = []
@@ -104,7 +108,7 @@ def _scan(
         """sigmoid(u + v c'): the product goes to the gate grid, the sum saturates."""
         product = body.add(qnn.MulOp(v, before))
         scale = grids["vector"].step * grids["state"].step
-        term = body.rescale(product, [scale], [grids["gate"]], STATE_BITS)
+        term = body.rescale(product, [scale], [grids["gate"]])
         total = body.add(qnn.SaturateOp(body.add(qnn.AddOp(u, term)), STATE_BITS))
         return body.add(qnn.LookupOp(total, table))
 

@@ -44,6 +44,16 @@ class LayerOp(IRDLOperation, ABC):
         found = self.calibration.data.get(slot) if self.calibration else None
         return found.clips() if isinstance(found, ClipsAttr) else {}
 
+    def clip_rows(self, slot: str) -> dict[int, str]:
+        """Calibrated {width: parameter with the rows' steps} of a weight; mostly empty."""
+        found = self.calibration.data.get(slot) if self.calibration else None
+        return found.rows() if isinstance(found, ClipsAttr) else {}
+
+    def given_grid(self, slot: str) -> GridAttr | None:
+        """Grid of a slot that the model came with, or None."""
+        found = self.given.data.get(slot) if self.given else None
+        return found if isinstance(found, GridAttr) else None
+
     def grid(self, slot: str) -> GridAttr | None:
         """Chosen grid of a slot, or None."""
         found = self.quant.data.get(slot) if self.quant else None
