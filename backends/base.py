@@ -25,6 +25,7 @@ from xdsl.ir import Dialect
 from xdsl.passes import ModulePass
 
 from mohaq.compiler.analysis.layers import Layer, LayerTable
+from mohaq.compiler.analysis.storage import CalibratedTable, ScaleRule
 from mohaq.compiler.assignment import Slot
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.program import Program
@@ -59,8 +60,10 @@ class SlotGroup:
 class Legality:
     """What a target allows for one layer, and how it rescales.
 
-    `scale_kind` and `multiplier_bits` bound the requantize multipliers: `dyadic` with so many
-    bits, or `power-of-two`. `granularity` is that of weight scales.
+    `scale_kind` says which requantize multipliers the target has: `dyadic` ones with up to
+    `multiplier_bits` (`legalize` narrows them), or `power-of-two` when it only shifts.
+    `granularity` is that of weight scales. The scales of a program are chosen accordingly
+    (`Backend.obeyed`).
     """
 
     groups: tuple[SlotGroup, ...]
@@ -258,6 +261,16 @@ class Backend(ABC):
     def space(self, table: LayerTable, target: Target) -> GeneSpace:
         """All genes of a program; override to tie slots across layers."""
         return GeneSpace(tuple(g for layer in table for g in self.legality(layer, target).groups))
+
+    def obeyed(self, calibrated: CalibratedTable, target: Target) -> CalibratedTable:
+        """The table with scales that the target can take."""
+        rules: dict[str, ScaleRule] = {}
+        for layer in calibrated.table:
+            legal = self.legality(layer, target)
+            rules[layer.name] = ScaleRule(
+                legal.granularity == "per-channel", legal.scale_kind == "power-of-two"
+            )
+        return calibrated.obeying(rules)
 
     @abstractmethod
     def cost_model(self, table: LayerTable, space: GeneSpace, target: Target) -> CostModel:

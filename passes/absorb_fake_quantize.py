@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 from xdsl.context import Context
-from xdsl.dialects.builtin import DictionaryAttr, ModuleOp, StringAttr
+from xdsl.dialects.builtin import DenseArrayBase, DictionaryAttr, ModuleOp, StringAttr, i32
 from xdsl.dialects.func import ReturnOp
-from xdsl.ir import Attribute, BlockArgument, SSAValue, Use
+from xdsl.ir import Attribute, Operation, SSAValue, Use
 from xdsl.passes import ModulePass
-from xdsl.rewriter import Rewriter
+from xdsl.rewriter import InsertPoint, Rewriter
 
 from mohaq.compiler.context import store
 from mohaq.compiler.diagnostics import MohaqError
@@ -20,7 +22,12 @@ from mohaq.compiler.dialects import nn
 from mohaq.compiler.dialects.nn import FakeQuantizeOp, LayerOp
 from mohaq.compiler.dialects.param import DeclareOp, LoadOp
 from mohaq.compiler.dialects.quant import ClipsAttr, GridAttr
+from mohaq.compiler.dialects.types import shape_of
 from mohaq.compiler.program import Program
+
+Floats = npt.NDArray[np.float32]
+
+SEGMENTS = "operandSegmentSizes"
 
 LEFT_KEY = "left"
 """Attribute of a fake quantization that stays: why."""
@@ -50,11 +57,11 @@ class Left:
 def absorb_fake_quantize(program: Program) -> list[Left]:
     """Turn `nn.fake_quantize` into `given`, `quant` and `calibration` of layers, in place.
 
-    A weight's or an input's grid with one scale and no zero point (or the unsigned grid whose
-    zero point lies in the middle, which is the same) becomes the grid of the slot, exactly:
-    `given` and `quant` hold it, and `calibration` the clip scale (2^(w-1) - 1) from which
-    `apply-assignment` and `uniform` make the same grid at this width. All others stay, with the
-    reason in their attribute `left`.
+    The grid of a layer's input (one scale, any zero point) and of a weight (one scale, or one
+    for each row; no zero point) becomes the grid of the slot, exactly: `given` and `quant` hold
+    it, and `apply-assignment` and `uniform` take it at its width. An unsigned grid is the signed
+    one with the zero point moved by 2^(w-1). All others stay, with the reason in their attribute
+    `left`.
 
     Returns:
         What stayed.
@@ -67,12 +74,15 @@ def absorb_fake_quantize(program: Program) -> list[Left]:
             if slot in op.SEARCHED_SLOTS and isinstance(value, SSAValue):
                 _absorb_weight(program, op, slot, value, found)
         grid = _grid_behind(program, op.operands[0])
-        if grid is not None and "input" in op.SEARCHED_SLOTS:
+        if grid is not None and _input_obstacle(op, grid) is None:
             found["input"] = grid
+    left = _clean(program, given)
     for op, slots in given.items():
         if slots:
             _annotate(op, slots)
-    return _clean(program, given)
+        if "input" in slots and slots["input"].zero and getattr(op, "bias", None) is None:
+            _give_bias(program, op)
+    return left
 
 
 def _fake(value: SSAValue) -> FakeQuantizeOp | None:
@@ -80,34 +90,49 @@ def _fake(value: SSAValue) -> FakeQuantizeOp | None:
 
 
 def _obstacle(program: Program, op: FakeQuantizeOp) -> str | None:
-    """Why the grid is none that a slot can have; None if it is one."""
+    """Why no slot can have the grid; None if one can."""
     scale = _data(program, op.scale)
     if scale is None:
         return "its scale is computed"
-    if scale.size != 1:
-        return f"it has {scale.size} scales, a slot has one"
-    zero = 0
-    if op.zero_point is not None:
-        held = _data(program, op.zero_point)
-        if held is None:
-            return "its zero point is computed"
-        zero = int(held.reshape(-1)[0])
-    low, _ = op.limits
-    width = op.width.value.data
-    if low - zero != -(1 << (width - 1)):
-        if isinstance(op.input, BlockArgument):
-            return f"a zero point ({zero}) at a program's input is not supported yet"
-        return f"its zero point is {zero}, a slot's is 0"
+    if op.zero_point is not None and _data(program, op.zero_point) is None:
+        return "its zero point is computed"
+    weight = isinstance(op.input.owner, LoadOp)
+    if scale.size != 1 and not weight:
+        return f"it has {scale.size} scales, an input has one"
+    if scale.size != 1 and op.axis.value.data == len(shape_of(op.input)) - 1:
+        return "it has a scale for each column of a weight, a slot has one for each row"
+    zero = _zero(program, op)
+    if weight and zero:
+        return f"its zero point is {zero}, that of a weight's slot is 0"
     return None
 
 
+def _zero(program: Program, op: FakeQuantizeOp) -> int:
+    """Zero point as the signed grid of the same width has it; of many, the one farthest from 0."""
+    low, _ = op.limits
+    held = None if op.zero_point is None else _data(program, op.zero_point)
+    zeros = np.zeros(1, np.int64) if held is None else held.reshape(-1).astype(np.int64)
+    moved = zeros - low - (1 << (op.width.value.data - 1))
+    return int(moved[np.abs(moved).argmax()])
+
+
 def _grid(program: Program, op: FakeQuantizeOp) -> GridAttr:
+    """The grid with its largest scale."""
     scale = _data(program, op.scale)
     assert scale is not None
-    return GridAttr.of(op.width.value.data, float(scale.reshape(-1)[0]))
+    return GridAttr.of(op.width.value.data, float(scale.max()), zero=_zero(program, op))
 
 
-def _data(program: Program, value: SSAValue) -> np.ndarray[tuple[int, ...], np.dtype] | None:
+def _input_obstacle(op: LayerOp, grid: GridAttr) -> str | None:
+    """Why a layer cannot read its input in this grid; None if it can."""
+    if "input" not in op.SEARCHED_SLOTS:
+        return f"it is neither weight nor input of '{op.label}'"
+    if grid.zero and isinstance(op, nn.QrnnOp) and op.window == 2:
+        return f"the window of '{op.label}' starts with zeros, which its zero point moves"
+    return None
+
+
+def _data(program: Program, value: SSAValue) -> npt.NDArray[Any] | None:
     owner = value.owner
     return program.parameters[owner.symbol] if isinstance(owner, LoadOp) else None
 
@@ -115,28 +140,67 @@ def _data(program: Program, value: SSAValue) -> np.ndarray[tuple[int, ...], np.d
 def _absorb_weight(
     program: Program, layer: LayerOp, slot: str, value: SSAValue, found: dict[str, GridAttr]
 ) -> None:
-    op = _fake(value)
+    shape = shape_of(value)
+    op = _fake(value.owner.input if isinstance(value.owner, nn.ReshapeOp) else value)
     if op is None or _obstacle(program, op) is not None:
         return
-    load = op.input.owner
-    if not isinstance(load, LoadOp):
+    load, scale = op.input.owner, _data(program, op.scale)
+    if not isinstance(load, LoadOp) or scale is None:
+        return
+    steps = _row_steps(op, scale, shape)
+    if steps is None:
         return
     grid = _grid(program, op)
     real = program.parameters[load.symbol]
     # The same arithmetic as `nn.fake_quantize`, so that values on the grid stay as they are.
-    step = np.float32(grid.step)
+    step = (
+        scale
+        if scale.size == 1
+        else scale.reshape([scale.size if n == op.axis.value.data else 1 for n in range(real.ndim)])
+    )
     rounded = (np.clip(np.rint(real / step), grid.low, grid.high) * step).astype(np.float32)
-    if not np.array_equal(rounded, real):
-        loads = [o for o in program.module.walk() if isinstance(o, LoadOp)]
-        if sum(o.symbol == load.symbol for o in loads) > 1 or len(list(load.result.uses)) > 1:
-            return
-        program.parameters[load.symbol] = rounded
-        for declare in program.module.body.block.ops:
-            if isinstance(declare, DeclareOp) and declare.sym_name.data == load.symbol:
-                declare.attributes.pop("sha256", None)
-    found[slot] = grid
     index = next(n for n, o in enumerate(layer.operands) if o is value)
-    layer.operands[index] = load.result
+    if np.array_equal(rounded, real) and real.shape == shape:
+        layer.operands[index] = load.result
+    else:
+        _give(program, layer, index, load, rounded.reshape(shape))
+    if scale.size > 1:
+        name, _ = program.declare(f"{load.symbol}.steps{grid.bits}", steps)
+        grid = GridAttr.of(grid.bits, grid.step, rows=name)
+    found[slot] = grid
+
+
+def _give(program: Program, layer: LayerOp, index: int, load: LoadOp, values: Floats) -> None:
+    """Let an operand read other values, under the parameter's name unless others read that."""
+    loads = [o for o in program.module.walk() if isinstance(o, LoadOp) and o.symbol == load.symbol]
+    path, value = list[SSAValue]([load.result]), layer.operands[index]
+    while value is not load.result:
+        path.append(value)
+        value = value.owner.operands[0] if isinstance(value.owner, Operation) else load.result
+    sole = len(loads) == 1 and all(len(list(v.uses)) == 1 for v in path)
+    if sole:
+        Rewriter.erase_op(program.declared()[load.symbol])
+        del program.parameters[load.symbol]
+    name, kind = program.declare(load.symbol, values)
+    fresh = LoadOp(name, kind)
+    fresh.result.name_hint = load.result.name_hint
+    Rewriter.insert_op(fresh, InsertPoint.before(load))
+    layer.operands[index] = fresh.result
+    for old in reversed(path) if sole else ():
+        assert isinstance(old.owner, Operation)
+        Rewriter.erase_op(old.owner)
+
+
+def _row_steps(op: FakeQuantizeOp, scale: Floats, shape: Sequence[int]) -> Floats | None:
+    """Step of every row [N] of a weight [..., K] that is held like `op`'s or reshaped."""
+    held = shape_of(op.input)
+    if held[-1] != shape[-1]:
+        return None
+    if scale.size == 1:
+        return np.full(math.prod(shape[:-1]), scale.reshape(-1)[0], dtype=np.float32)
+    axis = op.axis.value.data
+    lead = [scale.size if n == axis else 1 for n in range(len(held) - 1)]
+    return np.broadcast_to(scale.reshape(lead), held[:-1]).reshape(-1).astype(np.float32)
 
 
 def _grid_behind(program: Program, value: SSAValue) -> GridAttr | None:
@@ -161,6 +225,32 @@ def _annotate(op: LayerOp, slots: dict[str, GridAttr]) -> None:
     op.attributes["calibration"] = DictionaryAttr(clips)
 
 
+def _give_bias(program: Program, op: LayerOp) -> None:
+    """A bias of zeros for a layer without one: the input's zero point is folded into it."""
+    weight = op.operands[1]
+    extent = shape_of(weight)[: 1 if isinstance(op, nn.LinearOp) else 3]
+    name, kind = program.declare(f"{op.label}.bias", np.zeros(extent, dtype=np.float32))
+    load = LoadOp(name, kind)
+    definitions = [name for name, _ in type(op).get_irdl_definition().operands]
+    before = definitions[: definitions.index("bias")]
+    place = sum(isinstance(getattr(op, n), SSAValue) for n in before)
+    operands = [*op.operands[:place], load.result, *op.operands[place:]]
+    properties = dict(op.properties)
+    segments = properties.get(SEGMENTS)
+    if isinstance(segments, DenseArrayBase):
+        sizes = [int(n) for n in segments.get_values()]
+        sizes[len(before)] = 1
+        properties[SEGMENTS] = DenseArrayBase.from_list(i32, sizes)
+    made = type(op).create(
+        operands=operands,
+        result_types=[r.type for r in op.results],
+        attributes=dict(op.attributes),
+        properties=properties,
+    )
+    Rewriter.insert_op(load, InsertPoint.before(op))
+    Rewriter.replace_op(op, made)
+
+
 def _clean(program: Program, given: dict[LayerOp, dict[str, GridAttr]]) -> list[Left]:
     """Remove the fake quantizations that slots took over; say why the others stay."""
     left: list[Left] = []
@@ -168,7 +258,9 @@ def _clean(program: Program, given: dict[LayerOp, dict[str, GridAttr]]) -> list[
     for op in [o for o in block.ops if isinstance(o, FakeQuantizeOp)]:
         why = _obstacle(program, op)
         if why is None:
-            why = next((r for r in (_reader(u, given) for u in _leaves(op.result)) if r), None)
+            grid = _grid(program, op)
+            reasons = (_reader(use, given, grid) for use in _leaves(op.result))
+            why = next((reason for reason in reasons if reason), None)
         if why is None:
             op.result.replace_all_uses_with(op.input)
             Rewriter.erase_op(op)
@@ -188,15 +280,17 @@ def _leaves(value: SSAValue) -> Iterator[Use]:
             yield use
 
 
-def _reader(use: Use, given: dict[LayerOp, dict[str, GridAttr]]) -> str | None:
+def _reader(use: Use, given: dict[LayerOp, dict[str, GridAttr]], grid: GridAttr) -> str | None:
     """Why this use still needs the rounding; None if a slot does it."""
     op = use.operation
     if isinstance(op, ReturnOp):
         return "it rounds a result of the program"
     if not isinstance(op, LayerOp):
         return f"its result is read by {op.name}, which has no slots"
-    if use.index == 0 and "input" in given.get(op, {}):
-        return None
+    if use.index == 0:
+        if "input" in given.get(op, {}):
+            return None
+        return _input_obstacle(op, grid) or f"'{op.label}' reads it in another way"
     if any(getattr(op, slot, None) is op.operands[use.index] for slot in WEIGHTS):
         return f"the parameter of '{op.label}' is rounded here and read elsewhere as it is"
     return f"it is neither weight nor input of '{op.label}'"
@@ -245,5 +339,5 @@ class AbsorbFakeQuantizePass(ModulePass):
                 "a grid of the model fits no slot",
                 where=left[0].where,
                 why=f"{left[0].why}{more}",
-                hint="quantize symmetrically, one scale for each tensor",
+                hint="weights: symmetric, one scale for each tensor or row; inputs: one scale",
             )

@@ -77,6 +77,8 @@ def _argument_grid(
             for slot, value in user.state_operands().items():
                 if value is arg:
                     return grids[user.label].slots[slot]
+            if user.operands[0] is arg:
+                return grids[user.label].stored_input
     clips = old.data.get(CLIPS_KEY)
     if isinstance(clips, ClipsAttr):
         return GridAttr.from_clip(STORED_WIDTH, clips.clips()[STORED_WIDTH])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from mohaq.compiler.analysis.storage import CLIPS_KEY, STORED_WIDTH
 from mohaq.compiler.context import MohaqContext, store
 from mohaq.compiler.data import load_dataset
 from mohaq.compiler.diagnostics import MohaqError
-from mohaq.compiler.dialects.nn import LayerOp, LiGruOp
+from mohaq.compiler.dialects.nn import LayerOp, LiGruOp, LinearOp
 from mohaq.compiler.dialects.param import LoadOp
 from mohaq.compiler.dialects.quant import MAX_WIDTH, MIN_WIDTH, ClipsAttr, GridAttr
 from mohaq.compiler.dialects.types import DYNAMIC, shape_of
@@ -27,6 +28,8 @@ from mohaq.compiler.program import Program
 from mohaq.compiler.quantizer import largest_magnitude, mmse_clips
 
 DEFAULT_WIDTHS = (2, 4, 8, 16)
+
+GRANULARITIES = ("per-tensor", "per-channel")
 
 
 @dataclass(frozen=True)
@@ -38,12 +41,20 @@ class CalibrationSettings:
     16 bits, and for the slots that always have 16 bits (state, outputs, vectors, projections,
     inputs of the program): largest magnitude over all sequences, since there a clipped peak
     costs more than the step.
+    granularity: `per-tensor`, or `per-channel` for one more clip a row of searched weights, which
+    targets that can take them use (the others take the tensor's).
     """
 
     widths: tuple[int, ...] = DEFAULT_WIDTHS
     method: str = "mmse"
+    granularity: str = "per-tensor"
 
     def __post_init__(self) -> None:
+        if self.granularity not in GRANULARITIES:
+            raise MohaqError(
+                f"unknown granularity '{self.granularity}'",
+                hint="use " + " or ".join(GRANULARITIES),
+            )
         if self.method not in {"mmse", "minmax"}:
             raise MohaqError(f"unknown clip method '{self.method}'", hint="use mmse or minmax")
         bad = [w for w in self.widths if not MIN_WIDTH <= w <= MAX_WIDTH]
@@ -124,20 +135,38 @@ def calibrate(
                 found[slot] = ClipsAttr.of({STORED_WIDTH: largest_magnitude(peak)})
         for slot in ("weight", "recurrent"):
             if slot in op.SEARCHED_SLOTS:
-                found[slot] = ClipsAttr.of(settings.clips(_data(program, op, slot)))
+                found[slot] = _weight_clips(program, op, slot, settings)
         for slot in ("vector", "peephole", "projection"):
             if getattr(op, slot, None) is not None:
                 peak = largest_magnitude(_data(program, op, slot))
                 found[slot] = ClipsAttr.of({STORED_WIDTH: peak})
         for slot, grid in (op.given.data if op.given else {}).items():
             if isinstance(grid, GridAttr):  # an already quantized model brings its own
-                known = found[slot].clips() if slot in found else {}
-                found[slot] = ClipsAttr.of({**known, grid.bits: grid.step * grid.high})
+                known = found.get(slot, ClipsAttr.of({}))
+                clips = {**known.clips(), grid.bits: grid.step * grid.high}
+                found[slot] = ClipsAttr.of(clips, known.rows())
         op.attributes["calibration"] = DictionaryAttr(dict(sorted(found.items())))
+    program.prune_parameters()  # steps of an earlier calibration
     held = entry.arg_attrs.data if entry.arg_attrs else (DictionaryAttr({}),) * len(entry.args)
     clip = ClipsAttr.of({STORED_WIDTH: largest_magnitude(top)})
     first = DictionaryAttr({**held[0].data, CLIPS_KEY: clip})
     entry.properties["arg_attrs"] = ArrayAttr([first, *held[1:]])
+
+
+def _weight_clips(
+    program: Program, op: LayerOp, slot: str, settings: CalibrationSettings
+) -> ClipsAttr:
+    """Clips of a weight; per channel also the steps of its rows, as parameters."""
+    values = _data(program, op, slot)
+    clips, rows = settings.clips(values), {}
+    if settings.granularity == "per-channel":
+        lead = 1 if isinstance(op, LinearOp) else 3  # [N, K]; [D, G, H, ...]
+        count = math.prod(values.shape[:lead])
+        each = [settings.clips(row) for row in values.reshape(count, -1)]
+        for width in settings.widths:
+            steps = np.array([c[width] for c in each]) / ((1 << (width - 1)) - 1)
+            rows[width], _ = program.declare(f"{op.label}.{slot}.steps{width}", steps)
+    return ClipsAttr.of(clips, rows)
 
 
 def _peak(values: npt.NDArray[Any]) -> float:
@@ -200,7 +229,8 @@ class CalibratePass(ModulePass):
     """Collect ranges over calibration data; store a clip for every slot and width.
 
     Options: data = data set file or folder; limit = sequences to use (0: all);
-    widths = widths to store clips for; method = mmse | minmax.
+    widths = widths to store clips for; method = mmse | minmax; granularity = per-tensor |
+    per-channel (weights).
     """
 
     name: ClassVar[str] = "calibrate"
@@ -208,6 +238,7 @@ class CalibratePass(ModulePass):
     limit: int = 0
     widths: tuple[int, ...] = DEFAULT_WIDTHS
     method: str = "mmse"
+    granularity: str = "per-tensor"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Annotate the module."""
@@ -215,4 +246,4 @@ class CalibratePass(ModulePass):
         assert isinstance(ctx, MohaqContext)
         sequences = load_dataset(ctx.base_dir / self.data).inputs
         chosen = sequences[: self.limit] if self.limit else sequences
-        calibrate(program, chosen, CalibrationSettings(self.widths, self.method))
+        calibrate(program, chosen, CalibrationSettings(self.widths, self.method, self.granularity))

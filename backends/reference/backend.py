@@ -71,7 +71,7 @@ class ReferenceBackend(Backend):
         usable = [w for w in WIDTHS if w <= target.whole("datapath_bits")]
         slots = tuple(Slot(layer.name, slot) for slot in layer.slots)
         choices = tuple((w,) * len(slots) for w in usable)
-        return Legality((SlotGroup(layer.name, slots, choices),))
+        return Legality((SlotGroup(layer.name, slots, choices),), granularity="per-channel")
 
     def space(self, table: LayerTable, target: Target) -> GeneSpace:
         """One gene a layer, shared by all linear layers of one shape."""

@@ -11,8 +11,9 @@ One rule for the passes and for the search, so that both see the same program:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from xdsl.dialects.builtin import DictionaryAttr
 
@@ -33,6 +34,18 @@ GATE_GRID = GridAttr.of(16, 2.0**-11)
 
 UNIT_GRID = GridAttr.of(16, 2.0**-15)
 """Q0.15: results of the function tables, and states and outputs that they bound."""
+
+
+@dataclass(frozen=True)
+class ScaleRule:
+    """What scales a target can take in a layer (`Legality` of its backend).
+
+    per_channel: weights may have a step for each row. power_of_two: every scale is a power of
+    two, so that every requantization is a shift.
+    """
+
+    per_channel: bool = True
+    power_of_two: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,6 +74,16 @@ class CalibratedTable:
     """(layer, slot, width) -> parameter with the steps of the weight's rows, where they differ."""
     given: Mapping[tuple[str, str, int], GridAttr] = field(default_factory=dict)
     """(layer, slot, width) -> grid that the model came with; it stands at its width."""
+    rules: Mapping[str, ScaleRule] = field(default_factory=dict)
+    """Layer -> what its target can take; without one everything goes."""
+
+    def obeying(self, rules: Mapping[str, ScaleRule]) -> CalibratedTable:
+        """The table for a target.
+
+        Where a target has one scale for a tensor, rows of a calibrated weight lose theirs; where
+        it only shifts, scales are rounded up to powers of two.
+        """
+        return replace(self, rules=dict(rules))
 
     def searched(self) -> list[Slot]:
         """All searched slots in program order."""
@@ -70,15 +93,16 @@ class CalibratedTable:
         """Grid of a slot at a width.
 
         Raises:
-            MohaqError: the slot was not calibrated for this width.
+            MohaqError: the slot was not calibrated for this width, or the model came with a
+                grid that the target cannot take.
         """
         if slot == "gate":
             return GATE_GRID
         if slot in self.table[layer].unit:
             return UNIT_GRID
-        key = (layer, slot, width)
+        key, rule = (layer, slot, width), self.rules.get(layer, ScaleRule())
         if key in self.given:
-            return self.given[key]
+            return _permitted(self.given[key], rule, f"{layer}.{slot}")
         known = self.clips.get(layer, {}).get(slot, {})
         if width not in known:
             have = ", ".join(map(str, known)) or "no widths"
@@ -87,7 +111,8 @@ class CalibratedTable:
                 why=f"calibrated for {have}",
                 hint="run calibrate with these widths first",
             )
-        return GridAttr.from_clip(width, known[width], rows=self.rows.get(key, ""))
+        rows = self.rows.get(key, "") if rule.per_channel else ""
+        return _shifted(GridAttr.from_clip(width, known[width], rows=rows), rule)
 
     def layer_grids(self, widths: Mapping[Slot, int]) -> dict[str, LayerGrids]:
         """Grids of every layer for complete widths of the searched slots."""
@@ -97,6 +122,7 @@ class CalibratedTable:
         for layer in self.table:
             if layer.source is None:
                 before = GridAttr.from_clip(STORED_WIDTH, self.input_clips[layer.name])
+                before = _shifted(before, self.rules.get(layer.name, ScaleRule()))
             else:
                 before = stored[layer.source]
             mine = dict(slots[layer.name])
@@ -115,6 +141,35 @@ class CalibratedTable:
             **{s: self.grid(layer.name, s, widths[Slot(layer.name, s)]) for s in layer.slots},
             **{s: self.grid(layer.name, s, STORED_WIDTH) for s in layer.fixed},
         }
+
+
+def _shifted(grid: GridAttr, rule: ScaleRule) -> GridAttr:
+    """The grid as the rule wants it: a scale rounded up never clips more."""
+    if not rule.power_of_two:
+        return grid
+    if grid.rows:
+        raise MohaqError(
+            "a target that only shifts takes one scale for a weight",
+            hint="calibrate it per tensor",
+        )
+    return GridAttr.of(grid.bits, 2.0 ** math.ceil(math.log2(grid.step)), zero=grid.zero)
+
+
+def _permitted(grid: GridAttr, rule: ScaleRule, where: str) -> GridAttr:
+    """A grid that the model came with, which nobody may change."""
+    if grid.rows and not rule.per_channel:
+        raise MohaqError(
+            "the model has a scale for each row of this weight, the target takes one for all",
+            where=where,
+            hint="give the slot another width, or quantize the model per tensor",
+        )
+    if rule.power_of_two and math.log2(grid.step) % 1:
+        raise MohaqError(
+            f"the model has the scale {grid.step:g}, the target takes powers of two",
+            where=where,
+            hint="give the slot another width",
+        )
+    return grid
 
 
 def calibrated_table(program: Program) -> CalibratedTable:

@@ -88,6 +88,15 @@ class GridAttr(ParametrizedAttribute):
         """Largest integer of the grid."""
         return (1 << (self.bits - 1)) - 1
 
+    def facts(self) -> dict[str, int | float | str]:
+        """{"width", "scale"}, and "zero_point" and "rows" where the grid has them."""
+        found: dict[str, int | float | str] = {"width": self.bits, "scale": self.step}
+        if self.zero:
+            found["zero_point"] = self.zero
+        if self.rows:
+            found["rows"] = self.rows
+        return found
+
     @classmethod
     def parse_parameters(cls, parser: AttrParser) -> Sequence[Attribute]:
         """`<width, scale (, zero = integer)? (, rows = @name)?>`."""

@@ -71,7 +71,7 @@ def lower_for_target(
     Raises:
         MohaqError: not calibrated, or the widths are not legal on the target.
     """
-    table = calibrated or calibrated_table(program)
+    table = backend.obeyed(calibrated or calibrated_table(program), target)
     backend.space(table.table, target).encode(widths)
     quantized = program.clone()
     annotate(quantized, table, table.layer_grids(widths))
@@ -112,7 +112,7 @@ def compile_program(
     say("cut off what runs on the host")
     cut = partition(program, device_check(backend, machine))
     core = cut.core if cut.whole else with_entry_clips(cut.core)
-    table = calibrated_table(core)
+    table = backend.obeyed(calibrated_table(core), machine)
     widths = assignment.complete(table.searched())
     say("lower to integers")
     lowered = lower_for_target(core, backend, machine, widths, calibrated=table)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects.nn import RecurrentOp
+from mohaq.compiler.dialects.quant import row_parameters
 from mohaq.compiler.driver.device import integer_check
 from mohaq.compiler.driver.host import host_plan
 from mohaq.compiler.driver.prepare import prepare
@@ -81,3 +82,15 @@ def calibrate(
         held = found.get(op.label)
         if held is not None:
             op.attributes["calibration"] = held
+            for name in row_parameters({"calibration": held}):
+                _take(program, cut.core, name)
+    program.prune_parameters()
+
+
+def _take(program: Program, core: Program, name: str) -> None:
+    """Take a parameter with the steps of a weight's rows over from the core."""
+    if name in program.declared():
+        program.parameters[name] = core.parameters[name]
+        program.declared()[name].attributes.pop("sha256", None)
+    else:
+        program.declare(name, core.parameters[name])

@@ -132,7 +132,7 @@ class _Builder:
         slots = (*op.SEARCHED_SLOTS, *op.FIXED_SLOTS)
         grids = {slot: grid for slot in slots if (grid := op.grid(slot)) is not None}
         node.meta["layer"] = op.label
-        node.meta["quant"] = {s: {"width": g.bits, "scale": g.step} for s, g in grids.items()}
+        node.meta["quant"] = {s: g.facts() for s, g in grids.items()}
         node.meta["calibration"] = {s: c for s in slots if (c := op.clips(s))}
 
     def module(self, op: ops.LayerOp) -> nn.Module | None:

@@ -87,7 +87,7 @@ def _annotate(node: onnx.NodeProto, op: LayerOp) -> None:
     slots = (*op.SEARCHED_SLOTS, *op.FIXED_SLOTS)
     grids = {s: g for s in slots if (g := op.grid(s)) is not None}
     facts: dict[str, object] = {
-        "quant": {s: {"width": g.bits, "scale": g.step} for s, g in grids.items()},
+        "quant": {s: g.facts() for s, g in grids.items()},
         "calibration": {s: c for s in slots if (c := op.clips(s))},
     }
     held = {"mohaq.layer": op.label}

@@ -66,7 +66,7 @@ class Evaluator:
         self._target = target
         self._dataset = dataset
         self._metric = metric
-        self._calibrated = calibrated_table(program)
+        self._calibrated = backend.obeyed(calibrated_table(program), target)
         self._chain = self._layers_to_result()
         self.memory = ValueMemory(memory_bytes)
         self._plans: dict[LocalKey, Plan | IllegalAssignment] = {}

@@ -129,7 +129,8 @@ def run_search(
     settings = replace(settings, workload=workload)
     program = program.clone()
     program.seal()  # a program has one hash, saved or not
-    problem = SearchProblem(calibrated_table(program), backend, machine, settings, workload)
+    calibrated = backend.obeyed(calibrated_table(program), machine)
+    problem = SearchProblem(calibrated, backend, machine, settings, workload)
     decides = _decides(program, machine, data, settings)
     with Record(out, _header(decides, settings)) as record:
         recipe = write_inputs(out, program, machine, data, settings.metric, memory_bytes)

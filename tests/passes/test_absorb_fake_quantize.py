@@ -135,10 +135,10 @@ def test_grids_that_a_slot_can_have(facts: dict[str, Any], width: int) -> None:
 @pytest.mark.parametrize(
     ("facts", "why"),
     [
-        ({"scales": [0.01, 0.02, 0.03, 0.04]}, "4 scales"),
+        ({"scales": [0.01, 0.02, 0.03, 0.04], "axis": 0}, "a scale for each column"),
         ({"zero": 3}, "zero point is 3"),
-        ({"kind": "uint8"}, "zero point is 0"),
-        ({"activation": ("uint8", 100)}, "zero point (100) at a program's input"),
+        ({"kind": "uint8"}, "zero point is -128"),
+        ({"scales": [0.01, 0.02, 0.03, 0.04], "zero": -2}, "zero point is -2"),
         ({"residual": True}, "nn.binary"),
         ({"ends": True}, "result of the program"),
     ],

@@ -9,13 +9,16 @@ import numpy as np
 import numpy.typing as npt
 from hypothesis import strategies as st
 from programs import tensor
+from xdsl.dialects.builtin import DictionaryAttr
 from xdsl.ir import SSAValue
 
 from mohaq.compiler.dialects import nn
 from mohaq.compiler.dialects.nn import FunctionAttr
+from mohaq.compiler.dialects.quant import GridAttr
 from mohaq.compiler.dialects.types import DYNAMIC
 from mohaq.compiler.network import Network
 from mohaq.compiler.program import Program
+from mohaq.passes.calibrate import CalibrationSettings
 
 KINDS = ("rnn", "lstm", "gru", "ligru", "sru", "qrnn")
 CELL_FUNCTIONS = ("tanh", "sigmoid", "relu", "softsign", "hard_sigmoid", "elu", "affine")
@@ -174,3 +177,17 @@ def layers(
             )
     net.add(op)
     return Drawn(net.finish(list(op.results)), inputs, facts)
+
+
+def granularity(seed: int) -> CalibrationSettings:
+    """Weights with one scale, or with one for each row."""
+    return CalibrationSettings(granularity=("per-tensor", "per-channel")[seed % 2])
+
+
+def moved_zero(program: Program, seed: int) -> None:
+    """Gives the input of some programs the 8-bit grid of an imported model, with a zero point."""
+    for op in program.layers():
+        if seed % 3 or (isinstance(op, nn.QrnnOp) and op.window == 2) or op.bias is None:
+            continue
+        grid = GridAttr.of(8, 0.04, zero=seed % 100 - 50)
+        op.attributes["given"] = DictionaryAttr({"input": grid})

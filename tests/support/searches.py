@@ -49,7 +49,8 @@ class FreeBackend(ReferenceBackend):
                     f"{layer.name}.{slot}", (Slot(layer.name, slot),), tuple((w,) for w in WIDTHS)
                 )
                 for slot in layer.slots
-            )
+            ),
+            granularity="per-channel",
         )
 
     def space(self, table: LayerTable, target: Target) -> GeneSpace:

@@ -1,4 +1,4 @@
-"""What the pass `canonicalize` does to `nn` operations: exact rewrites of moves that cancel."""
+"""What the pass `canonicalize` does to `nn` operations: moves that cancel, biases apart."""
 
 from __future__ import annotations
 
@@ -17,6 +17,41 @@ class MoveTrait(HasCanonicalizationPatternsTrait):
     def get_canonicalization_patterns(cls) -> tuple[RewritePattern, ...]:
         """All of them; each looks at its own operation only."""
         return (DropIdentity(), CancelPair(), ComposeTransposes(), ComposeReshapes())
+
+
+class SumTrait(HasCanonicalizationPatternsTrait):
+    """Patterns of `nn.binary`."""
+
+    @classmethod
+    def get_canonicalization_patterns(cls) -> tuple[RewritePattern, ...]:
+        """One."""
+        return (AddIsBias(),)
+
+
+class AddIsBias(RewritePattern):
+    """x W^T + b of a product without a bias and a parameter b [N]: the form of many exporters."""
+
+    def match_and_rewrite(self, op: Operation, rewriter: PatternRewriter) -> None:
+        """Give the layer the bias."""
+        from mohaq.compiler.dialects import nn
+        from mohaq.compiler.dialects.param import LoadOp
+
+        if not isinstance(op, nn.BinaryOp) or op.kind.data != "add":
+            return
+        for product, bias in ((op.lhs, op.rhs), (op.rhs, op.lhs)):
+            layer = product.owner
+            if (
+                isinstance(layer, nn.LinearOp)
+                and layer.bias is None
+                and isinstance(bias.owner, LoadOp)
+                and shape_of(bias) == shape_of(layer.weight)[:1]
+                and len(list(product.uses)) == 1
+            ):
+                made = nn.LinearOp(layer.label, layer.input, layer.weight, bias)
+                made.attributes.update(layer.attributes)
+                rewriter.replace(op, made)
+                rewriter.erase(layer)
+                return
 
 
 class DropIdentity(RewritePattern):

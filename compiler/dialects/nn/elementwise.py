@@ -18,7 +18,7 @@ from xdsl.irdl import (
 from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
-from mohaq.compiler.dialects.nn.canonicalization import MoveTrait
+from mohaq.compiler.dialects.nn.canonicalization import MoveTrait, SumTrait
 from mohaq.compiler.dialects.nn.function import FunctionAttr
 from mohaq.compiler.dialects.nn.layer import require_shape, shape_text
 from mohaq.compiler.dialects.types import DYNAMIC, float_tensor, require_f32, shape_of
@@ -80,7 +80,7 @@ class BinaryOp(IRDLOperation):
     kind = attr_def(StringAttr)
     result = result_def(base(TensorType))
 
-    traits = traits_def(Pure())
+    traits = traits_def(Pure(), SumTrait())
     assembly_format = "$kind $lhs `,` $rhs attr-dict `:` functional-type(operands, results)"
 
     def __init__(self, kind: str, lhs: SSAValue, rhs: SSAValue) -> None:

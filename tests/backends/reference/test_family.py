@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from family import Drawn, layers
+from family import Drawn, granularity, layers, moved_zero
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -34,7 +34,8 @@ def test_the_invariant_over_the_family(kind: str, tmp_path_factory: pytest.TempP
         nonlocal ran
         program = drawn.program
         x = drawn.inputs[0]
-        calibrate(program, [x[:, 0], x[:, -1]])
+        calibrate(program, [x[:, 0], x[:, -1]], granularity(x.size))
+        moved_zero(program, x.size)
         table = layer_table(program)
         if table.layers[0].projected:
             with pytest.raises(MohaqError, match="one width"):

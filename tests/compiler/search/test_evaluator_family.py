@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from family import Drawn, layers
+from family import Drawn, granularity, layers, moved_zero
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from programs import tensor
@@ -33,7 +33,8 @@ def test_random_layers_and_widths(kind: str) -> None:
         program = drawn.program
         rng = np.random.default_rng(seed)
         features = drawn.inputs[0].shape[2]
-        calibrate(program, [tensor(rng, 6, features, gain=2.0)])
+        calibrate(program, [tensor(rng, 6, features, gain=2.0)], granularity(seed))
+        moved_zero(program, seed)
         data = labelled(program, seed, lengths=(3, 1, 5), features=features)
         widths = {s: int(rng.choice(WIDTHS)) for s in calibrated_table(program).searched()}
         fast = Evaluator(program, FREE, TARGET, data, get_metric("fer")).outputs(widths)

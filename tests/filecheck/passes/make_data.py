@@ -44,6 +44,8 @@ def main() -> None:
             "x.scale": np.array([0.125], dtype=np.float32),
             "w.scale": np.array([0.25], dtype=np.float32),
             "w.scales": np.array([0.25, 0.5, 0.25], dtype=np.float32),
+            "w.columns": np.array([0.25, 0.5], dtype=np.float32),
+            "x.zero": np.array([110]),
             "square.weight": quarters(2, 2).astype(np.float32),
             "one.weight": quarters(2, 2, 1).astype(np.float32),
             "one.bias": quarters(2).astype(np.float32),
