@@ -108,13 +108,36 @@ class Extents:
                 return [*self.of(op.indices), None]
             case nn.Conv1dOp():
                 batch, _, steps = self.of(op.input)
-                span = op.dilation.value.data * (shape_of(op.weight)[2] - 1)
-                room, stride = steps + sum(op.pads) - span, op.stride.value.data
-                if stride != 1:
-                    room = sympy.floor((room - 1) / sympy.Integer(stride)) + 1
-                return [batch, None, room]
+                span = op.dilation.value.data * (shape_of(op.weight)[2] - 1) + 1
+                return [batch, None, _windows(steps + sum(op.pads), span, op.stride.value.data)]
+            case nn.Conv2dOp():
+                batch, _, *plane = self.of(op.input)
+                kernel, zeros = shape_of(op.weight)[2:], op.zeros
+                spans = [r * (k - 1) + 1 for r, k in zip(op.reach, kernel, strict=True)]
+                room = [e + zeros[n] + zeros[n + 2] for n, e in enumerate(plane)]
+                return [batch, None, *map(_windows, room, spans, op.steps)]
             case nn.Pool1dOp():
-                return [*self.of(op.input)[:2], None]
+                batch, channels, steps = self.of(op.input)
+                return [
+                    batch,
+                    channels,
+                    _windows(steps, op.kernel.value.data, op.stride.value.data),
+                ]
+            case nn.Pool2dOp():
+                batch, channels, *plane = self.of(op.input)
+                return [batch, channels, *map(_windows, plane, op.window, op.steps)]
+            case nn.CastOp():
+                return self.of(op.input)
+            case nn.CompareOp():
+                return self._broadcast(self.of(op.lhs), self.of(op.rhs))
+            case nn.SelectOp():
+                pair = self._broadcast(self.of(op.chosen), self.of(op.other))
+                return self._broadcast(pair, self.of(op.condition))
+            case nn.ArgReduceOp():
+                held, axis = self.of(op.input), op.axis.value.data
+                if op.keep.value.data:
+                    return [1 if n == axis else e for n, e in enumerate(held)]
+                return [e for n, e in enumerate(held) if n != axis]
         return nothing
 
     def _sliced(self, op: nn.SliceOp) -> Extent | None:
@@ -147,3 +170,10 @@ class Extents:
         )
         # An extent that is no number may still be 1; then the other operand decides.
         return [n if m == 1 else m if n == 1 or not isinstance(n, int) else n for m, n in pairs]
+
+
+def _windows(room: Extent, span: int, stride: int) -> Extent:
+    """Places of a window of `span` elements in `room`."""
+    if stride == 1:
+        return room - span + 1
+    return sympy.floor((room - span) / sympy.Integer(stride)) + 1

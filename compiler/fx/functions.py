@@ -141,6 +141,53 @@ def pool1d(x: Tensor, kind: str, kernel: int, stride: int) -> Tensor:
     return functional.avg_pool1d(x, kernel, stride)
 
 
+def conv2d(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    pads: tuple[int, int, int, int],
+    strides: tuple[int, int],
+    dilations: tuple[int, int],
+    groups: int,
+) -> Tensor:
+    """Convolution with its own padding on every side."""
+    padded = functional.pad(x, (pads[1], pads[3], pads[0], pads[2]))
+    return functional.conv2d(
+        padded, weight, bias, stride=strides, dilation=dilations, groups=groups
+    )
+
+
+def pool2d(x: Tensor, kind: str, kernel: tuple[int, int], strides: tuple[int, int]) -> Tensor:
+    """Maximum or mean over windows."""
+    if kind == "max":
+        return functional.max_pool2d(x, kernel, strides)
+    return functional.avg_pool2d(x, kernel, strides)
+
+
+RELATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "equal": torch.eq,
+    "less": torch.lt,
+    "less_or_equal": torch.le,
+    "greater": torch.gt,
+    "greater_or_equal": torch.ge,
+}
+
+
+def compare(a: Tensor, b: Tensor, relation: str) -> Tensor:
+    """0 and 1."""
+    return RELATIONS[relation](a, b).to(torch.float32)
+
+
+def select(condition: Tensor, chosen: Tensor, other: Tensor) -> Tensor:
+    """Element by element."""
+    return torch.where(condition != 0, chosen, other)
+
+
+def cast(x: Tensor, whole: bool) -> Tensor:
+    """Between real and whole numbers."""
+    return x.to(torch.int64 if whole else torch.float32)
+
+
 def batch_norm(
     x: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, var: Tensor, axis: int, epsilon: float
 ) -> Tensor:

@@ -13,13 +13,14 @@ from typing import Any
 
 import torch
 from torch import fx, nn
+from xdsl.dialects.builtin import IntegerType
 from xdsl.dialects.func import ReturnOp
 from xdsl.ir import Operation, SSAValue
 
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import nn as ops
 from mohaq.compiler.dialects.param import LoadOp
-from mohaq.compiler.dialects.types import shape_of
+from mohaq.compiler.dialects.types import element_of, shape_of
 from mohaq.compiler.files import safe_name
 from mohaq.compiler.fx import functions as f
 from mohaq.compiler.fx.cells import Gru, Lstm, Qrnn, Recurrent, Simple
@@ -216,6 +217,11 @@ class _Builder:
             case ops.Pool1dOp():
                 numbers = [op.kernel.value.data, op.stride.value.data]
                 return self.call(f.pool1d, op.input, op.kind.data, *numbers)
+            case ops.Conv2dOp():
+                facts2 = (op.zeros, op.steps, op.reach, op.groups.value.data)
+                return self.call(f.conv2d, op.input, op.weight, op.bias, *facts2)
+            case ops.Pool2dOp():
+                return self.call(f.pool2d, op.input, op.kind.data, op.window, op.steps)
             case ops.BatchNormOp():
                 facts = (op.axis.value.data, float(op.epsilon.value.data))
                 return self.call(f.batch_norm, op.input, op.gamma, op.beta, op.mean, op.var, *facts)
@@ -240,6 +246,16 @@ class _Builder:
             case ops.ReduceOp():
                 keep = bool(op.keep.value.data)
                 return self.call(f.reduce, op.input, op.kind.data, op.axis_numbers, keep)
+            case ops.CompareOp():
+                return self.call(f.compare, op.lhs, op.rhs, op.relation.data)
+            case ops.SelectOp():
+                return self.call(f.select, op.condition, op.chosen, op.other)
+            case ops.CastOp():
+                whole = isinstance(element_of(op.result), IntegerType)
+                return self.call(f.cast, op.input, whole)
+            case ops.ArgReduceOp():
+                arg = torch.argmax if op.kind.data == "max" else torch.argmin
+                return self.call(arg, op.input, op.axis.value.data, bool(op.keep.value.data))
         return self._move(op)
 
     def _move(self, op: Operation) -> fx.Node:

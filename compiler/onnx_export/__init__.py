@@ -20,7 +20,8 @@ import mohaq.compiler.onnx_export.loops
 import mohaq.compiler.onnx_export.qrnn
 import mohaq.compiler.onnx_export.quantize
 import mohaq.compiler.onnx_export.recurrent
-import mohaq.compiler.onnx_export.shape  # noqa: F401  the conversions register themselves
+import mohaq.compiler.onnx_export.shape
+import mohaq.compiler.onnx_export.windows  # noqa: F401  the conversions register themselves
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects.nn import LayerOp
 from mohaq.compiler.dialects.param import LoadOp

@@ -9,6 +9,13 @@ from __future__ import annotations
 
 from xdsl.ir import Dialect
 
+from mohaq.compiler.dialects.nn.choice import (
+    RELATIONS,
+    ArgReduceOp,
+    CastOp,
+    CompareOp,
+    SelectOp,
+)
 from mohaq.compiler.dialects.nn.conv import POOLS, Conv1dOp, Pool1dOp
 from mohaq.compiler.dialects.nn.elementwise import (
     BINARY,
@@ -25,6 +32,7 @@ from mohaq.compiler.dialects.nn.layer import LayerOp
 from mohaq.compiler.dialects.nn.linear import LinearOp
 from mohaq.compiler.dialects.nn.lstm import LstmOp
 from mohaq.compiler.dialects.nn.norm import BatchNormOp, EmbeddingOp, LayerNormOp
+from mohaq.compiler.dialects.nn.planes import Conv2dOp, Pool2dOp
 from mohaq.compiler.dialects.nn.qrnn import POOLINGS, QrnnOp
 from mohaq.compiler.dialects.nn.quantize import FakeQuantizeOp
 from mohaq.compiler.dialects.nn.recurrent import DIRECTIONS, CellOp, RecurrentOp
@@ -47,6 +55,7 @@ Nn = Dialect(
     [
         LinearOp,
         Conv1dOp,
+        Conv2dOp,
         RnnOp,
         LstmOp,
         GruOp,
@@ -63,6 +72,11 @@ Nn = Dialect(
         SoftmaxOp,
         ReduceOp,
         Pool1dOp,
+        Pool2dOp,
+        CompareOp,
+        SelectOp,
+        CastOp,
+        ArgReduceOp,
         TransposeOp,
         ReshapeOp,
         UnsqueezeOp,
@@ -85,12 +99,17 @@ __all__ = [
     "POOLINGS",
     "POOLS",
     "REDUCTIONS",
+    "RELATIONS",
     "SKIPS",
+    "ArgReduceOp",
     "BatchNormOp",
     "BinaryOp",
+    "CastOp",
     "CellOp",
+    "CompareOp",
     "ConcatOp",
     "Conv1dOp",
+    "Conv2dOp",
     "EmbeddingOp",
     "FakeQuantizeOp",
     "FlipOp",
@@ -105,11 +124,13 @@ __all__ = [
     "Nn",
     "PadOp",
     "Pool1dOp",
+    "Pool2dOp",
     "QrnnOp",
     "RecurrentOp",
     "ReduceOp",
     "ReshapeOp",
     "RnnOp",
+    "SelectOp",
     "SliceOp",
     "SoftmaxOp",
     "SqueezeOp",

@@ -1,4 +1,4 @@
-"""Products, convolutions, norms, embeddings, pooling."""
+"""Products, norms, embeddings."""
 
 from __future__ import annotations
 
@@ -70,40 +70,6 @@ def addmm(_: Importer, call: Call) -> Held:
     return call.add(nn.BinaryOp("add", made, c))
 
 
-@handles("aten.conv1d", to="nn.conv1d")
-def conv(_: Importer, call: Call) -> Held:
-    """torch.nn.Conv1d, zero padding by number or `same`."""
-    x = call.tensor("input")
-    unbatched = len(shape_of(x)) == 2
-    if unbatched:
-        x = call.add(nn.UnsqueezeOp(x, [0]))
-    weight = call.constant("weight", "weight")
-    dilation = int(call.numbers("dilation")[0]) if "dilation" in call else 1
-    padding = call.raw("padding", [0])
-    if padding == "same":
-        total = dilation * (weight.shape[2] - 1)
-        pads = (total // 2, total - total // 2)
-    elif padding == "valid":
-        pads = (0, 0)
-    else:
-        one = int(padding[0] if isinstance(padding, list) else padding)
-        pads = (one, one)
-    label = call.label()
-    bias = call.raw("bias")
-    op = nn.Conv1dOp(
-        label,
-        x,
-        call.work.named(f"{label}.weight", weight),
-        None if bias is None else call.work.named(f"{label}.bias", call.constant("bias", "bias")),
-        stride=int(call.numbers("stride")[0]) if "stride" in call else 1,
-        dilation=dilation,
-        pads=pads,
-        groups=call.number("groups", 1),
-    )
-    made = call.add(op)
-    return call.add(nn.SqueezeOp(made, [0])) if unbatched else made
-
-
 @handles("aten.batch_norm", to="nn.batch_norm")
 def batch_norm(work: Importer, call: Call) -> Held:
     """torch.nn.BatchNorm1d in evaluation."""
@@ -147,25 +113,3 @@ def embedding(work: Importer, call: Call) -> Held:
     label = call.label()
     table = work.named(f"{label}.table", call.constant("weight", "table"))
     return call.add(nn.EmbeddingOp(label, call.tensor("indices"), table))
-
-
-@handles("aten.max_pool1d", "aten.avg_pool1d", to="nn.pool1d")
-def pool(_: Importer, call: Call) -> Held:
-    """Windows without padding."""
-    kernel = int(call.numbers("kernel_size")[0])
-    stride = int((call.numbers("stride") or [kernel])[0])
-    if any(call.numbers("padding")) or call.raw("ceil_mode", False):
-        raise call.refuse("it pads", "torch.nn.functional.pad before it")
-    if any(d != 1 for d in call.numbers("dilation")):
-        raise call.refuse("it is dilated")
-    kind = "max" if "max" in call.name else "mean"
-    return call.add(nn.Pool1dOp(kind, call.tensor("self"), kernel, stride))
-
-
-@handles("aten.adaptive_avg_pool1d", to="nn.reduce")
-def global_pool(_: Importer, call: Call) -> Held:
-    """Down to one step."""
-    if call.numbers("output_size") != [1]:
-        raise call.refuse("it pools to more than one step", "output_size = 1")
-    x = call.tensor("self")
-    return call.add(nn.ReduceOp("mean", x, [len(shape_of(x)) - 1], keep=True))

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import torch
-from xdsl.dialects.builtin import IntegerType
 from xdsl.ir import SSAValue
 
 from mohaq.compiler.dialects import nn
 from mohaq.compiler.dialects.nn import FunctionAttr
-from mohaq.compiler.dialects.types import element_of, shape_of
+from mohaq.compiler.dialects.types import shape_of
 from mohaq.compiler.frontends.pytorch.importer import (
     Call,
     Filled,
@@ -50,10 +49,6 @@ NOTHING = (
     "dropout",
     "feature_dropout",
     "lift_fresh_copy",
-    "to",
-    "_to_copy",
-    "type_as",
-    "float",
     "_assert_tensor_metadata",
     "expand_as_self",
 )
@@ -170,13 +165,7 @@ def nothing(_: Importer, call: Call) -> Held:
     """No effect on values at inference."""
     if call.name.endswith("dropout") and call.raw("train"):
         raise call.refuse("it drops out in training mode", "module.eval()")
-    held = call.raw("self" if "self" in call else "input" if "input" in call else "a")
-    dtype = call.raw("dtype")
-    if dtype is not None and isinstance(held, SSAValue):
-        index = isinstance(element_of(held), IntegerType)
-        if index == dtype.is_floating_point:
-            raise call.refuse("it turns whole numbers to reals or reals to whole numbers")
-    return held
+    return call.raw("self" if "self" in call else "input" if "input" in call else "a")
 
 
 BINARY = {

@@ -18,14 +18,16 @@ from typing import Any
 import sympy
 import torch
 from torch.export import ExportedProgram
-from torch.export.graph_signature import InputKind
+from torch.export.graph_signature import ConstantArgument, InputKind
 from torch.fx import Node
 
+import mohaq.compiler.frontends.pytorch.choice
 import mohaq.compiler.frontends.pytorch.dense
 import mohaq.compiler.frontends.pytorch.elementwise
 import mohaq.compiler.frontends.pytorch.own
 import mohaq.compiler.frontends.pytorch.recurrent
 import mohaq.compiler.frontends.pytorch.shape
+import mohaq.compiler.frontends.pytorch.windows
 import mohaq.compiler.modules  # noqa: F401  registers torch.ops.mohaq.*
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects.types import DYNAMIC
@@ -34,12 +36,10 @@ from mohaq.compiler.frontends.pytorch.importer import (
     BECOMES,
     Importer,
     Sizes,
-    layer_path,
-    operation_name,
-    source_of,
 )
+from mohaq.compiler.frontends.pytorch.nodes import layer_path, operation_name, source_of
 from mohaq.compiler.frontends.pytorch.reroll import Rolled, reroll
-from mohaq.compiler.frontends.pytorch.sizes import Free, find_free, resized
+from mohaq.compiler.frontends.pytorch.sizes import Free, Signature, find_free, resized
 from mohaq.compiler.frontends.pytorch.sru_package import exchanged
 from mohaq.compiler.frontends.pytorch.tracing import export_module, first_line
 from mohaq.compiler.frontends.refuse import refuse, shown
@@ -55,23 +55,19 @@ def import_module(module: torch.nn.Module, example_inputs: tuple[Any, ...]) -> P
 
     Args:
         module: put in evaluation mode for the export.
-        example_inputs: tensors as the module is called with; which of their sizes may vary is
-            found by trying.
+        example_inputs: as the module is called with: tensors, also in tuples, lists and dicts;
+            numbers, texts and None are fixed. Which sizes may vary is found by trying.
 
     Raises:
         MohaqError: torch.export refuses the module, it has an operation that we do not import, or
             something in it depends on the sizes of the example.
     """
-    for number, value in enumerate(example_inputs):
-        if not isinstance(value, torch.Tensor):
-            raise MohaqError("example inputs are tensors", where=f"input {number}")
-        if value.numel() == 0:
-            raise MohaqError("an example input has no elements", where=f"input {number}")
+    signature = Signature.of(tuple(example_inputs))
     with _evaluating(module), exchanged(module) as ready:
         _check_call(ready, example_inputs)
-        free = find_free(ready, example_inputs)
-        sized = [resized(example_inputs, free, which) for which in (0, 1)]
-        exported = [export_module(ready, inputs) for inputs in sized]
+        free = find_free(ready, signature)
+        sized = [resized(signature.tensors, free, which) for which in (0, 1)]
+        exported = [export_module(ready, signature.arguments(inputs)) for inputs in sized]
         rolled = [reroll(one.graph) for one in exported]
         _refuse_loops(*rolled)
         first, second = (
@@ -100,7 +96,7 @@ def _evaluating(module: torch.nn.Module) -> Iterator[None]:
             one.training = True
 
 
-def _check_call(module: torch.nn.Module, inputs: Sequence[torch.Tensor]) -> None:
+def _check_call(module: torch.nn.Module, inputs: Sequence[Any]) -> None:
     layers = [(n, m) for n, m in module.named_modules() if isinstance(m, torch.nn.RNNBase)]
     hooks = [m.register_forward_pre_hook(_refuse_packed(name)) for name, m in layers]
     try:
@@ -240,7 +236,9 @@ def _import(exported: ExportedProgram, rolled: Rolled, sizes: Sizes) -> Program:
     for node in rolled.graph.nodes:
         if node.op == "placeholder":
             spec = kinds[node.name]
-            if spec.kind is InputKind.USER_INPUT:
+            if isinstance(spec.arg, ConstantArgument):
+                work.values[node.name] = spec.arg.value
+            elif spec.kind is InputKind.USER_INPUT:
                 _argument(work, node, frozen, kept)
             else:
                 tensor = held.get(spec.target)

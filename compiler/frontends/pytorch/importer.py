@@ -7,7 +7,6 @@ import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
@@ -19,6 +18,12 @@ from xdsl.utils.exceptions import VerifyException
 
 from mohaq.compiler.analysis.extents import Extents
 from mohaq.compiler.diagnostics import MohaqError
+from mohaq.compiler.frontends.pytorch.nodes import (
+    arguments_by_name,
+    layer_path,
+    operation_name,
+    source_of,
+)
 from mohaq.compiler.frontends.refuse import refuse
 from mohaq.compiler.network import Network
 
@@ -92,10 +97,14 @@ class Sizes:
         return number if factor == 1 else number * factor
 
     def same(self, extent: Any, number: Any) -> bool:
-        """Whether a number stands for an extent."""
-        return bool(extent == number) or (
+        """Whether a number stands for an extent, e.g. 48 for (T + 1) // 2 at T = 95."""
+        if bool(extent == number) or (
             isinstance(extent, sympy.Symbol) and self.hints.get(extent) == number
-        )
+        ):
+            return True
+        if not isinstance(extent, sympy.Expr) or not isinstance(number, int) or not self.symbols:
+            return False
+        return bool(extent.subs({symbol: size for size, symbol in self.symbols.items()}) == number)
 
 
 class Call:
@@ -104,10 +113,14 @@ class Call:
     def __init__(self, work: Importer, node: Node) -> None:
         self.work, self.node = work, node
         self.name = operation_name(node)
-        self._arguments = _by_name(node)
+        self._arguments = arguments_by_name(node)
 
     def __contains__(self, name: str) -> bool:
         return self._arguments.get(name) is not None
+
+    def argument(self, name: str) -> Any:
+        """An argument as it stands in the graph."""
+        return self._arguments.get(name)
 
     def raw(self, name: str, default: Any = None) -> Any:
         """An argument with nodes replaced by what they hold."""
@@ -354,41 +367,3 @@ def array_of(tensor: torch.Tensor) -> Array:
         held = held.to(torch.float32)
     array: Array = held.contiguous().numpy()
     return array
-
-
-def operation_name(node: Node) -> str:
-    """`aten.linear` for `aten.linear.default`."""
-    text = str(node.target) if node.op == "call_function" else f"{node.op} {node.target}"
-    parts = text.split(".")
-    return ".".join(parts[:2]) if len(parts) > 2 else text
-
-
-def _by_name(node: Node) -> dict[str, Any]:
-    schema = getattr(node.target, "_schema", None)
-    if schema is None:
-        return {str(n): a for n, a in enumerate(node.args)} | dict(node.kwargs)
-    found: dict[str, Any] = {}
-    for argument, value in zip(schema.arguments, node.args, strict=False):
-        found[argument.name] = value
-    return found | dict(node.kwargs)
-
-
-def layer_path(node: Node) -> str:
-    """Path of the module that made a node; empty for the model itself."""
-    stack = node.meta.get("nn_module_stack") or {}
-    path = next(reversed(stack.values()))[0] if stack else ""
-    return re.sub(r"L\['self'\]\.?|L__self___?", "", str(path))
-
-
-TORCH = str(Path(torch.__file__).parent)
-
-
-def source_of(node: Node) -> str | None:
-    """`file.py:12` of the user's line that made a node."""
-    trace = node.meta.get("stack_trace") or ""
-    lines = re.findall(r'File "([^"]+)", line (\d+)', trace)
-    own = [(f, n) for f, n in lines if not f.startswith(TORCH)]
-    if not (own or lines):
-        return None
-    file, line = (own or lines)[-1]
-    return f"{Path(file).name}:{line}"

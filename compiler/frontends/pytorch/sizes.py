@@ -5,8 +5,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from torch.utils._pytree import tree_flatten, tree_unflatten
+
+from mohaq.compiler.diagnostics import MohaqError
 
 Place = tuple[int, int]
 """(input, extent)."""
@@ -23,12 +27,57 @@ class Free:
     sizes: tuple[int, int]
 
 
-def find_free(module: torch.nn.Module, inputs: Sequence[torch.Tensor]) -> tuple[Free, ...]:
+@dataclass(frozen=True)
+class Signature:
+    """How a module is called: tensors in tuples, lists and dicts, beside constants.
+
+    leaves: tensors and constants in order; spec: how they lie in the arguments.
+    """
+
+    leaves: tuple[Any, ...]
+    spec: Any
+
+    @staticmethod
+    def of(arguments: tuple[Any, ...]) -> Signature:
+        """Of example arguments.
+
+        Raises:
+            MohaqError: something that is no tensor, number, text or None, or an empty tensor.
+        """
+        leaves, spec = tree_flatten(arguments)
+        for number, leaf in enumerate(leaves):
+            if not (leaf is None or isinstance(leaf, (torch.Tensor, bool, int, float, str))):
+                raise MohaqError(
+                    "example inputs are tensors, in tuples, lists and dicts",
+                    where=f"input {number}",
+                    why=f"it is a {type(leaf).__name__}",
+                )
+            if isinstance(leaf, torch.Tensor) and leaf.numel() == 0:
+                raise MohaqError("an example input has no elements", where=f"input {number}")
+        if not any(isinstance(leaf, torch.Tensor) for leaf in leaves):
+            raise MohaqError("none of the example inputs is a tensor")
+        return Signature(tuple(leaves), spec)
+
+    @property
+    def tensors(self) -> tuple[torch.Tensor, ...]:
+        """The tensors in order."""
+        return tuple(leaf for leaf in self.leaves if isinstance(leaf, torch.Tensor))
+
+    def arguments(self, tensors: Sequence[torch.Tensor]) -> tuple[Any, ...]:
+        """The arguments of a call with other tensors."""
+        given = iter(tensors)
+        leaves = [next(given) if isinstance(x, torch.Tensor) else x for x in self.leaves]
+        made: tuple[Any, ...] = tree_unflatten(leaves, self.spec)
+        return made
+
+
+def find_free(module: torch.nn.Module, signature: Signature) -> tuple[Free, ...]:
     """Groups of extents that can be changed together without the module failing.
 
     Extents of one size at one place belong together (the batch of several inputs); if they
     cannot vary together, extents of one size anywhere are tried, then single ones.
     """
+    inputs = signature.tensors
     primes = _unused_primes(module, inputs)
     places = [(n, axis) for n, value in enumerate(inputs) for axis in range(value.dim())]
     found: list[Free] = []
@@ -39,7 +88,8 @@ def find_free(module: torch.nn.Module, inputs: Sequence[torch.Tensor]) -> tuple[
         if not chosen or len(chosen) < len(group):
             return
         free = Free(chosen, (next(primes), next(primes)))
-        if all(_runs(module, resized(inputs, [*found, free], which)) for which in (0, 1)):
+        sized = [resized(inputs, [*found, free], which) for which in (0, 1)]
+        if all(_runs(module, signature.arguments(one)) for one in sized):
             found.append(free)
             done.update(chosen)
 
@@ -88,7 +138,7 @@ def resized(
     return tuple(made)
 
 
-def _runs(module: torch.nn.Module, inputs: Sequence[torch.Tensor]) -> bool:
+def _runs(module: torch.nn.Module, inputs: Sequence[Any]) -> bool:
     try:
         module(*inputs)
     except Exception:  # noqa: BLE001  any failure means that the size is fixed

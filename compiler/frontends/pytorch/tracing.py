@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import traceback
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.export import ExportedProgram
@@ -18,7 +19,7 @@ NOT_THE_USERS = (
 """Where the code of torch, of the compiler and of Python's own wrappers lies."""
 
 
-def export_module(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> ExportedProgram:
+def export_module(module: torch.nn.Module, inputs: tuple[Any, ...]) -> ExportedProgram:
     """Export; a module that torch.export refuses is traced by torch.fx first.
 
     Raises:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import torch
 from torch.fx import Graph, Node
 
-from mohaq.compiler.frontends.pytorch.importer import operation_name, source_of
+from mohaq.compiler.frontends.pytorch.nodes import operation_name, source_of
 from mohaq.compiler.frontends.refuse import refuse
 
 aten = torch.ops.aten

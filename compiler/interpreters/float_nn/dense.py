@@ -15,7 +15,7 @@ F = np.float32
 
 @register_impls
 class DenseFunctions(Functions):
-    """Parameters, linear layers, convolutions, norms, embeddings, grids."""
+    """Parameters, linear layers, norms, embeddings, grids."""
 
     @impl(LoadOp)
     def run_load(self, _: Interpreter, op: LoadOp, __: PythonValues) -> PythonValues:
@@ -32,48 +32,6 @@ class DenseFunctions(Functions):
             y = y + bias[0]
         self.trace(op.label, "output", y)
         return (y,)
-
-    @impl(nn.Conv1dOp)
-    def run_conv(self, _: Interpreter, op: nn.Conv1dOp, args: PythonValues) -> PythonValues:
-        """One product for each tap and group."""
-        x, weight, *bias = args
-        self.trace(op.label, "input", x)
-        before, after = op.pads
-        x = np.pad(x, ((0, 0), (0, 0), (before, after)))
-        stride, dilation = op.stride.value.data, op.dilation.value.data
-        groups = op.groups.value.data
-        outputs, inner, kernel = weight.shape
-        count = (x.shape[2] - dilation * (kernel - 1) - 1) // stride + 1
-        if count < 1:
-            raise MohaqError(
-                "the input is shorter than the kernel",
-                where=f"layer '{op.label}'",
-                why=f"{x.shape[2]} steps with padding, the kernel spans "
-                f"{dilation * (kernel - 1) + 1}",
-            )
-        span = (count - 1) * stride + 1
-        # Windows [B, g, C/g, k, T'] without a copy of the signal for each output.
-        taps = np.stack(
-            [x[:, :, k * dilation : k * dilation + span : stride] for k in range(kernel)], 2
-        )
-        windows = taps.reshape(x.shape[0], groups, inner * kernel, count)
-        rows = weight.reshape(groups, outputs // groups, inner * kernel)
-        y = self.product(rows[None], windows).reshape(x.shape[0], outputs, count)
-        if bias:
-            y = y + bias[0][:, None]
-        self.trace(op.label, "output", y)
-        return (y,)
-
-    @impl(nn.Pool1dOp)
-    def run_pool(self, _: Interpreter, op: nn.Pool1dOp, args: PythonValues) -> PythonValues:
-        """Maximum or mean of each window."""
-        (x,) = args
-        kernel, stride = op.kernel.value.data, op.stride.value.data
-        if x.shape[2] < kernel:
-            raise MohaqError(f"{x.shape[2]} steps are fewer than a window of {kernel}")
-        windows = np.lib.stride_tricks.sliding_window_view(x, kernel, axis=2)[:, :, ::stride]
-        y = windows.max(axis=3) if op.kind.data == "max" else windows.mean(axis=3, dtype=self.sums)
-        return (np.ascontiguousarray(y, dtype=F),)
 
     @impl(nn.BatchNormOp)
     def run_batch_norm(

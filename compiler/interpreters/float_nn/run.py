@@ -15,13 +15,22 @@ from xdsl.ir import BlockArgument
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects.types import DYNAMIC, element_of, shape_of
 from mohaq.compiler.interpreters.float_nn.base import AnyArray, Tracer
+from mohaq.compiler.interpreters.float_nn.choice import ChoiceFunctions
 from mohaq.compiler.interpreters.float_nn.dense import DenseFunctions
 from mohaq.compiler.interpreters.float_nn.elementwise import ElementwiseFunctions
 from mohaq.compiler.interpreters.float_nn.recurrent import RecurrentFunctions
 from mohaq.compiler.interpreters.float_nn.shape import ShapeFunctions
+from mohaq.compiler.interpreters.float_nn.windows import WindowFunctions
 from mohaq.compiler.program import Program
 
-FAMILIES = (DenseFunctions, RecurrentFunctions, ElementwiseFunctions, ShapeFunctions)
+FAMILIES = (
+    DenseFunctions,
+    WindowFunctions,
+    RecurrentFunctions,
+    ElementwiseFunctions,
+    ChoiceFunctions,
+    ShapeFunctions,
+)
 
 
 def run_float(
