@@ -39,8 +39,8 @@ def conv(work: Exporter, op: nn.Conv2dOp) -> list[str]:
 def pool(work: Exporter, op: nn.Pool2dOp) -> list[str]:
     """MaxPool or AveragePool."""
     kind = "MaxPool" if op.kind.data == "max" else "AveragePool"
-    facts = {"kernel_shape": list(op.window), "strides": list(op.steps)}
-    return [work.graph.node(kind, [work.value(op.input)], **facts)]
+    window, steps = list(op.window), list(op.steps)
+    return [work.graph.node(kind, [work.value(op.input)], kernel_shape=window, strides=steps)]
 
 
 @exports(nn.CompareOp)
@@ -70,5 +70,5 @@ def cast(work: Exporter, op: nn.CastOp) -> list[str]:
 def arg_reduce(work: Exporter, op: nn.ArgReduceOp) -> list[str]:
     """ArgMax or ArgMin."""
     kind = "ArgMax" if op.kind.data == "max" else "ArgMin"
-    facts = {"axis": op.axis.value.data, "keepdims": int(bool(op.keep.value.data))}
-    return [work.graph.node(kind, [work.value(op.input)], **facts)]
+    axis, keep = op.axis.value.data, int(bool(op.keep.value.data))
+    return [work.graph.node(kind, [work.value(op.input)], axis=axis, keepdims=keep)]

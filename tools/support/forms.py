@@ -142,6 +142,25 @@ def _pool(sketch: Sketch, x: SSAValue) -> Operation:
     return nn.Pool1dOp("max", turned, 2, 2)
 
 
+def _plane(sketch: Sketch, x: SSAValue) -> SSAValue:
+    """[B, 1, T, 6]."""
+    return sketch.net.add(nn.UnsqueezeOp(sketch.net.add(nn.TransposeOp(x, (1, 0, 2))), [1]))
+
+
+def _conv2d(sketch: Sketch, x: SSAValue) -> Operation:
+    weight = sketch.weights(5, 1, 3, 3)
+    return nn.Conv2dOp("layer", _plane(sketch, x), weight, strides=(1, 2), pads=(1, 1, 1, 1))
+
+
+def _choice(sketch: Sketch, x: SSAValue) -> Operation:
+    mask = sketch.net.add(nn.CompareOp("less", x, sketch.weights(FEATURES)))
+    return nn.SelectOp(mask, x, sketch.weights(FEATURES))
+
+
+def _cast(sketch: Sketch, x: SSAValue) -> Operation:
+    return nn.CastOp(sketch.net.add(nn.CastOp(x, whole=True)), whole=False)
+
+
 def _batch_norm(sketch: Sketch, x: SSAValue) -> Operation:
     var = sketch.net.parameter("var", np.abs(sketch.values(FEATURES)) + 0.1)
     gamma, beta, mean = (sketch.weights(FEATURES) for _ in range(3))
@@ -193,6 +212,12 @@ FORMS: tuple[Form, ...] = (
     Form("linear", nn.LinearOp, lambda s, x: nn.LinearOp("layer", x, s.weights(5, FEATURES))),
     Form("conv1d", nn.Conv1dOp, _conv),
     Form("pool1d", nn.Pool1dOp, _pool),
+    Form("conv2d", nn.Conv2dOp, _conv2d),
+    Form("pool2d", nn.Pool2dOp, lambda s, x: nn.Pool2dOp("mean", _plane(s, x), (2, 3), (1, 2))),
+    Form("compare", nn.CompareOp, lambda s, x: nn.CompareOp("less", x, s.weights(FEATURES))),
+    Form("select", nn.SelectOp, _choice),
+    Form("cast", nn.CastOp, _cast),
+    Form("arg_reduce", nn.ArgReduceOp, lambda _, x: nn.ArgReduceOp("max", x, 2)),
     Form("batch_norm", nn.BatchNormOp, _batch_norm),
     Form(
         "layer_norm",

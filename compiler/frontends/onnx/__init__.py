@@ -8,6 +8,7 @@ from typing import Any
 
 import onnx
 
+import mohaq.compiler.frontends.onnx.choice
 import mohaq.compiler.frontends.onnx.control
 import mohaq.compiler.frontends.onnx.dense
 import mohaq.compiler.frontends.onnx.elementwise
@@ -16,7 +17,8 @@ import mohaq.compiler.frontends.onnx.qlinear
 import mohaq.compiler.frontends.onnx.quantized
 import mohaq.compiler.frontends.onnx.recurrent
 import mohaq.compiler.frontends.onnx.shape
-import mohaq.compiler.frontends.onnx.sizes  # noqa: F401  the converters register themselves
+import mohaq.compiler.frontends.onnx.sizes
+import mohaq.compiler.frontends.onnx.windows  # noqa: F401  the converters register themselves
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.frontends.onnx.arguments import set_inputs
 from mohaq.compiler.frontends.onnx.convert import BECOMES, GraphImporter, finish

@@ -16,6 +16,9 @@ from mohaq.compiler.frontends.refuse import shown
 LARGEST_INPUT = 1 << 40
 """Elements that the fixed extents of an input may have; more is damage."""
 
+TRUTH = {onnx.TensorProto.BOOL}
+"""Truth values are real numbers 0 and 1 in a program."""
+
 LISTED = 20
 """Names that a hint lists."""
 
@@ -98,9 +101,9 @@ def _argument(
     work: GraphImporter, info: onnx.ValueInfoProto, constants: Mapping[str, Any], place: str
 ) -> None:
     kind = info.type.tensor_type.elem_type
-    if not info.type.HasField("tensor_type") or kind not in FLOATS | INTEGERS:
+    if not info.type.HasField("tensor_type") or kind not in FLOATS | INTEGERS | TRUTH:
         raise MohaqError(
-            "an input must hold real or 64-bit whole numbers",
+            "an input must hold real or 64-bit whole numbers, or truth values",
             where=place,
             why=_kind_name(info),
             hint="fix it with constants={...} (--set NAME=VALUE); a quantized model must begin "

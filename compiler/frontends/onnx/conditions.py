@@ -10,6 +10,8 @@ from xdsl.dialects.builtin import IntegerType
 from xdsl.ir import BlockArgument, Operation, SSAValue
 
 from mohaq.compiler.diagnostics import MohaqError
+from mohaq.compiler.dialects.nn import CompareOp
+from mohaq.compiler.dialects.param import LoadOp
 from mohaq.compiler.dialects.types import element_of, shape_of
 from mohaq.compiler.frontends.onnx.convert import GraphImporter, Held, Node
 from mohaq.compiler.frontends.refuse import shown
@@ -54,7 +56,7 @@ def undecided(work: GraphImporter, node: Node, held: Iterable[Held]) -> MohaqErr
         known = names.get(argument)
         single = all(n == 1 for n in shape_of(argument))
         if known is not None and (single or isinstance(element_of(argument), IntegerType)):
-            example, name = _example(read), shown(known)
+            example, name = _example(work, read), shown(known)
             return node.refuse(
                 f"{what} is not known at import: it depends on the input '{name}'",
                 f"fix this input: constants={{'{name}': {example}}}, or --set {name}={example}",
@@ -85,9 +87,13 @@ def undecided_size(node: Node, relations: Iterable[Any]) -> MohaqError:
     )
 
 
-def _example(held: Iterable[Held]) -> str:
+def _example(work: GraphImporter, held: Iterable[Held]) -> str:
     """The number that the input is compared with, if it is one."""
     for one in held:
-        if isinstance(one, np.ndarray) and one.dtype.kind in "iuf" and one.size == 1:
-            return str(one.reshape(-1)[0].item())
+        owner = one.owner if isinstance(one, SSAValue) else None
+        sides = owner.operands if isinstance(owner, CompareOp) else ()
+        loaded = [work.net.data(s.owner.symbol) for s in sides if isinstance(s.owner, LoadOp)]
+        for array in (one, *loaded):
+            if isinstance(array, np.ndarray) and array.dtype.kind in "iuf" and array.size == 1:
+                return str(array.reshape(-1)[0].item())
     return "VALUE"

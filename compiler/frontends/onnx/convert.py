@@ -229,7 +229,7 @@ class GraphImporter:
                     "a tensor is too large", where=f"tensor '{shown(name)}'", why=f"{array.shape}"
                 )
             label = self.unique(name)
-            if array.dtype.kind in "iub":
+            if array.dtype.kind in "iu":
                 self._parameters[key] = self.net.indices(label, array)
             else:
                 self._parameters[key] = self.net.parameter(label, array.astype(np.float32))

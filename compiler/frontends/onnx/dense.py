@@ -1,4 +1,4 @@
-"""Products, convolutions, norms, embeddings."""
+"""Products, norms, embeddings."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from xdsl.ir import SSAValue
 
 from mohaq.compiler.dialects import nn
 from mohaq.compiler.dialects.nn import FunctionAttr
-from mohaq.compiler.dialects.types import DYNAMIC, shape_of
+from mohaq.compiler.dialects.types import shape_of
 from mohaq.compiler.frontends.onnx.convert import (
     Array,
     GraphImporter,
@@ -115,93 +115,6 @@ def gemm(work: GraphImporter, node: Node) -> Held:
             c = work.add(node, nn.UnaryOp(FunctionAttr.of("affine", beta), c))
         made = work.add(node, nn.BinaryOp("add", made, c))
     return made
-
-
-def window_pads(node: Node, steps: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
-    """Padding before and after from `pads` or `auto_pad`."""
-    auto = node.get("auto_pad", "NOTSET")
-    if auto in {"NOTSET", "VALID"}:
-        pads = node.get("pads") or [0, 0]
-        return int(pads[0]), int(pads[1])
-    if stride == 1:
-        total = dilation * (kernel - 1)
-    elif steps == DYNAMIC:
-        raise node.refuse(f"auto_pad {auto} with a stride depends on the length", "explicit pads")
-    else:
-        count = -(-steps // stride)
-        total = max((count - 1) * stride + dilation * (kernel - 1) + 1 - steps, 0)
-    small, large = total // 2, total - total // 2
-    return (small, large) if auto == "SAME_UPPER" else (large, small)
-
-
-@converts("Conv", to="nn.conv1d")
-def conv(work: GraphImporter, node: Node) -> Held:
-    """Along one extent; a 2-D convolution only where one extent of kernel and input is 1."""
-    x = work.tensor(node, 0)
-    weight = work.constant(node, 1, "weight")
-    gone: int | None = None
-    pads = list(node.get("pads") or [0] * (2 * (weight.ndim - 2)))
-    strides = list(node.get("strides") or [1] * (weight.ndim - 2))
-    dilations = list(node.get("dilations") or [1] * (weight.ndim - 2))
-    if weight.ndim == 4:
-        for place in (0, 1):
-            flat = weight.shape[2 + place] == 1 and shape_of(x)[2 + place] == 1
-            if flat and pads[place] == pads[place + 2] == 0:
-                gone = place
-        if gone is None:
-            raise node.refuse("it is a convolution over two extents", "a convolution over time")
-        x = work.add(node, nn.SqueezeOp(x, [2 + gone]))
-        weight = weight.squeeze(2 + gone)
-        keep = 1 - gone
-        pads, strides = [pads[keep], pads[keep + 2]], [strides[keep]]
-        dilations = [dilations[keep]]
-    elif weight.ndim != 3:
-        raise node.refuse(f"it is a convolution over {weight.ndim - 2} extents")
-    stride, dilation = int(strides[0]), int(dilations[0])
-    if node.get("auto_pad", "NOTSET") in {"NOTSET", "VALID"}:
-        around = (int(pads[0]), int(pads[1]))
-    else:
-        around = window_pads(node, shape_of(x)[2], weight.shape[2], stride, dilation)
-    label = work.label(node, "conv")
-    op = nn.Conv1dOp(
-        label,
-        x,
-        weight_value(work, node, 1, f"{label}.weight", weight, 0),
-        work.tensor(node, 2) if node.given(2) else None,
-        stride=stride,
-        dilation=dilation,
-        pads=around,
-        groups=int(node.get("group", 1)),
-    )
-    made = work.add(node, op)
-    return made if gone is None else work.add(node, nn.UnsqueezeOp(made, [2 + gone]))
-
-
-@converts("MaxPool", "AveragePool", to="nn.pool1d")
-def pool(work: GraphImporter, node: Node) -> Held:
-    """Windows over one extent, without padding."""
-    x = work.tensor(node, 0)
-    kernel = [int(k) for k in node.get("kernel_shape")]
-    if len(kernel) != 1:
-        raise node.refuse(f"it pools over {len(kernel)} extents", "pooling over time")
-    stride = int((node.get("strides") or [1])[0])
-    if any(node.get("pads") or []) or node.get("auto_pad", "NOTSET") not in {"NOTSET", "VALID"}:
-        raise node.refuse("it pads", "an explicit Pad before it")
-    if node.get("ceil_mode", 0) or int((node.get("dilations") or [1])[0]) != 1:
-        raise node.refuse("ceil_mode and dilations are not supported")
-    if len([o for o in node.outputs if o]) > 1:
-        raise node.refuse("it gives indices")
-    kind = "max" if node.kind == "MaxPool" else "mean"
-    return work.add(node, nn.Pool1dOp(kind, x, kernel[0], stride))
-
-
-@converts("GlobalAveragePool", "GlobalMaxPool", to="nn.reduce")
-def global_pool(work: GraphImporter, node: Node) -> Held:
-    """Mean or maximum over everything but batch and channels."""
-    x = work.tensor(node, 0)
-    axes = list(range(2, len(shape_of(x))))
-    kind = "mean" if node.kind == "GlobalAveragePool" else "max"
-    return work.add(node, nn.ReduceOp(kind, x, axes, keep=True))
 
 
 @converts("BatchNormalization", to="nn.batch_norm")

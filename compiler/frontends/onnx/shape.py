@@ -6,16 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import onnx
 import sympy
-from onnx import helper
 from xdsl.dialects.builtin import IntegerType
 from xdsl.ir import SSAValue
 
 from mohaq.compiler.dialects import nn
 from mohaq.compiler.dialects.types import DYNAMIC, element_of, shape_of
 from mohaq.compiler.frontends.onnx.convert import (
-    FLOATS,
     GraphImporter,
     GridConstant,
     Held,
@@ -36,31 +33,6 @@ def identity(work: GraphImporter, node: Node) -> list[Held]:
         if node.given(2) and work.constant(node, 2, "training_mode").any():
             raise node.refuse("it is in training mode", "export the model for inference")
     return [work.held(node, 0)]
-
-
-@converts("Cast", "CastLike", to="nothing")
-def cast(work: GraphImporter, node: Node) -> Held:
-    """Between kinds of floats nothing happens: the program computes in float32."""
-    held = work.held(node, 0)
-    if node.kind == "CastLike":
-        like = work.held(node, 1)
-        if isinstance(like, np.ndarray) and like.dtype != object:
-            to = helper.np_dtype_to_tensor_dtype(like.dtype)
-        else:
-            index = isinstance(like, SSAValue) and isinstance(element_of(like), IntegerType)
-            to = onnx.TensorProto.INT64 if index else onnx.TensorProto.FLOAT
-    else:
-        to = node.get("to")
-    if isinstance(to, str):  # opset 6 and older name the type
-        to = onnx.TensorProto.DataType.Value(to)
-    if isinstance(held, np.ndarray) and held.dtype == object:
-        return held
-    value = work.tensor(node, 0)
-    is_index = isinstance(element_of(value), IntegerType)
-    if is_index != (to in FLOATS) and (is_index or to in FLOATS):
-        return value
-    names = "whole numbers to reals" if is_index else "reals to whole numbers or truth values"
-    raise node.refuse(f"it turns {names} ({helper.tensor_dtype_to_string(to)})")
 
 
 @converts("Transpose", to="nn.transpose")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from xdsl.ir import SSAValue
 
 from mohaq.compiler.dialects import nn
 from mohaq.compiler.dialects.types import shape_of
-from mohaq.compiler.frontends.onnx.conditions import undecided, undecided_size
+from mohaq.compiler.frontends.onnx.conditions import undecided_size
 from mohaq.compiler.frontends.onnx.convert import (
     Array,
     GraphImporter,
@@ -78,37 +79,27 @@ def as_sizes(values: Any) -> Array:
     return np.array(known, dtype=np.int64).reshape(array.shape)
 
 
-@converts("Equal", "Greater", "Less", "GreaterOrEqual", "LessOrEqual", "Not", to="sizes at import")
-def compare(work: GraphImporter, node: Node) -> Held:
-    """Comparisons of sizes, where they can be decided."""
-    held = [work.held(node, n) for n in range(len(node.inputs))]
-    if node.kind == "Not" or not all(isinstance(h, np.ndarray) for h in held):
-        raise undecided(work, node, held)
-    relation = {
-        "Equal": sympy.Eq,
-        "Greater": sympy.Gt,
-        "Less": sympy.Lt,
-        "GreaterOrEqual": sympy.Ge,
-        "LessOrEqual": sympy.Le,
-    }[node.kind]
+RELATIONS = {
+    "Equal": sympy.Eq,
+    "Greater": sympy.Gt,
+    "Less": sympy.Lt,
+    "GreaterOrEqual": sympy.Ge,
+    "LessOrEqual": sympy.Le,
+}
+
+
+def compare_sizes(node: Node, held: Sequence[Array]) -> Array:
+    """Comparisons of sizes.
+
+    Raises:
+        MohaqError: the result differs from input to input.
+    """
+    relation = RELATIONS[node.kind]
     made = np.frompyfunc(lambda a, b: relation(sympy.sympify(a), sympy.sympify(b)), 2, 1)(*held)
     flat = [bool(v) if v in (sympy.true, sympy.false) else None for v in np.ravel(made).tolist()]
     if None in flat:
         raise undecided_size(node, np.ravel(made).tolist())
     return np.array(flat, dtype=bool).reshape(np.shape(made))
-
-
-@converts("Where", to="sizes at import")
-def where(work: GraphImporter, node: Node) -> Held:
-    """A choice among sizes, or of one constant condition."""
-    condition = work.held(node, 0)
-    chosen = [work.held(node, n) for n in (1, 2)]
-    if isinstance(condition, np.ndarray):
-        if all(isinstance(c, np.ndarray) for c in chosen):
-            return as_sizes(np.where(condition, *(c.astype(object) for c in chosen)))
-        if condition.size == 1:
-            return chosen[0 if condition.reshape(-1)[0] else 1]
-    raise node.refuse("it chooses element by element", "arithmetic with a mask")
 
 
 @converts("Expand", to="broadcasting")

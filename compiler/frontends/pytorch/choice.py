@@ -172,9 +172,10 @@ def cast(_: Importer, call: Call) -> Held:
     if not isinstance(held, SSAValue) or not isinstance(value, torch.Tensor):
         return held
     if value.dtype == torch.bool:
-        zero = _beside(call, 0, held, f"{call.node.name}.zero")
-        if getattr(call.argument(name), "meta", {}).get("val").dtype == torch.bool:
+        before = getattr(call.argument(name), "meta", {}).get("val")
+        if isinstance(before, torch.Tensor) and before.dtype == torch.bool:
             return held
+        zero = _beside(call, 0, held, f"{call.node.name}.zero")
         return _not(call, call.add(nn.CompareOp("equal", held, zero)))
     whole = not value.dtype.is_floating_point
     return held if whole == _whole(held) else call.add(nn.CastOp(held, whole=whole))

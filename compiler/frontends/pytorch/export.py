@@ -45,6 +45,9 @@ from mohaq.compiler.frontends.pytorch.tracing import export_module, first_line
 from mohaq.compiler.frontends.refuse import refuse, shown
 from mohaq.compiler.program import Program
 
+WHOLE = (torch.int64, torch.int32)
+"""Inputs of whole numbers; truth values are real numbers 0 and 1 in a program."""
+
 RECURRENT = ("aten.lstm", "aten.gru", "aten.rnn_tanh", "aten.rnn_relu", "mohaq.")
 
 
@@ -266,6 +269,7 @@ def _argument(work: Importer, node: Node, frozen: bool, kept: Collection[int]) -
         torch.bfloat16,
         torch.int64,
         torch.int32,
+        torch.bool,
     ):
         raise refuse("input", name=node.name, why="it is no tensor of real or whole numbers")
     shape: list[int] = []
@@ -282,7 +286,7 @@ def _argument(work: Importer, node: Node, frozen: bool, kept: Collection[int]) -
         symbolic = isinstance(lifted, str)
         shape.append(DYNAMIC if symbolic else int(lifted))
         names.append(lifted if symbolic else None)
-    made = work.net.argument(shape, name=node.name, indices=not value.dtype.is_floating_point)
+    made = work.net.argument(shape, name=node.name, indices=value.dtype in WHOLE)
     work.extents.name(made, names)
     for extent, size in zip(work.extents.of(made), value.shape, strict=True):
         if isinstance(extent, sympy.Symbol) and isinstance(size, int):

@@ -90,19 +90,26 @@ def pool(_: Importer, call: Call) -> Held:
         raise call.refuse("it is dilated")
     if "divisor_override" in call:
         raise call.refuse("it has a divisor of its own")
+    made = _pooled(call, kind, x, kernel, strides, padding)
     if kind == "mean" and any(padding) and not call.raw("count_include_pad", True):
-        raise call.refuse("its mean leaves the padding out", "count_include_pad=True")
+        # The mean of what is no padding: divided by the share of a window that lies inside.
+        ones = call.add(nn.CompareOp("equal", x, x))
+        inside = _pooled(call, kind, ones, kernel, strides, padding)
+        made = call.add(nn.BinaryOp("div", made, inside))
+    return call.add(nn.SqueezeOp(made, [0])) if unbatched else made
+
+
+def _pooled(
+    call: Call, kind: str, x: SSAValue, kernel: list[int], strides: list[int], padding: list[int]
+) -> SSAValue:
     for n, size in enumerate(padding):
         if size:
             value = LOWEST if kind == "max" else 0.0
             x = call.add(nn.PadOp(x, 2 + n, size, size, value=value))
-    made: SSAValue
-    if count == 1:
-        made = call.add(nn.Pool1dOp(kind, x, kernel[0], strides[0]))
-    else:
-        window, steps = (kernel[0], kernel[1]), (strides[0], strides[1])
-        made = call.add(nn.Pool2dOp(kind, x, window, steps))
-    return call.add(nn.SqueezeOp(made, [0])) if unbatched else made
+    if len(kernel) == 1:
+        return call.add(nn.Pool1dOp(kind, x, kernel[0], strides[0]))
+    window, steps = (kernel[0], kernel[1]), (strides[0], strides[1])
+    return call.add(nn.Pool2dOp(kind, x, window, steps))
 
 
 @handles("aten.adaptive_avg_pool1d", "aten.adaptive_avg_pool2d", "aten.adaptive_max_pool1d",

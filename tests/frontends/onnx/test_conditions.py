@@ -84,8 +84,8 @@ def test_nested_branches(constants: dict[str, int], rate: int) -> None:
 @pytest.mark.parametrize(
     ("constants", "words"),
     [
-        ({}, ["'rate_is_16k'", "'sr'", "--set sr=16000"]),
-        ({"sr": 16000}, ["'mode_is_on'", "'mode'", "--set mode=0"]),
+        ({}, ["'outer'", "'sr'", "--set sr=16000"]),
+        ({"sr": 16000}, ["'inner'", "'mode'", "--set mode=0"]),
     ],
 )
 def test_conditions_on_inputs(constants: dict[str, Any], words: list[str]) -> None:
@@ -112,7 +112,7 @@ def test_conditions_on_data() -> None:
         Node("Greater", ["m", "k"], ["c"], "loud"),
         k=np.float32(1),
     )
-    with pytest.raises(MohaqError, match=r"'loud'.*depends on data.*'x'"):
+    with pytest.raises(MohaqError, match=r"'if'.*depends on data.*'x'"):
         mohaq.load(made)
 
 
