@@ -19,15 +19,15 @@ import torch
 from torch import nn
 
 from mohaq.compiler.data import Dataset, load_dataset
-from mohaq.compiler.diagnostics import MohaqError, did_you_mean
+from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.files import dump_json, write_text
 from mohaq.compiler.metrics import Metric, evaluate
 from mohaq.compiler.metrics.fer import FrameErrorRate
 from mohaq.compiler.metrics.per import PhoneErrorRate
-from mohaq.compiler.modules import PRESETS, SpeechSRU
 from mohaq.tools.speech.augment import Augment
 from mohaq.tools.speech.batches import IGNORED, Change, batches, run_model
 from mohaq.tools.speech.checkpoint import State, load_state, load_weights, save_state, save_weights
+from mohaq.tools.speech.networks import SpeechNetwork, build_network, check_name
 from mohaq.tools.speech.recipe import FBANK
 
 PENALTIES = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
@@ -44,7 +44,7 @@ class TrainOptions:
     """The recipe.
 
     Attributes:
-        model: a name in `mohaq.compiler.modules.PRESETS`.
+        model: a name that `networks.build_network` takes.
         epochs: the learning rate falls to 0 along a cosine over this many.
         batch: utterances.
         rate: peak learning rate of AdamW.
@@ -83,7 +83,7 @@ class TrainResult:
         weights: the weights' file.
     """
 
-    model: SpeechSRU
+    model: SpeechNetwork
     record: dict[str, Any]
     weights: Path
 
@@ -212,16 +212,14 @@ def train(
         MohaqError: a missing split, an unknown preset, more classes than outputs, or divergence.
     """
     options = options or TrainOptions()
-    if options.model not in PRESETS:
-        hint = did_you_mean(options.model, PRESETS)
-        raise MohaqError(f"unknown model '{options.model}'", hint=hint)
     corpus, out = Path(corpus), Path(out)
+    check_name(options.model)
     learned = load_dataset(corpus / "train.safetensors")
     validation = load_dataset(corpus / "validation.safetensors")
     if options.threads:
         torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
-    model = SpeechSRU(options.model, dropout=options.dropout)
+    model = build_network(options.model, dropout=options.dropout)
     highest = max(int(label.max()) for label in (*learned.labels, *validation.labels))
     if learned.features != model.size.inputs or highest >= model.size.classes:
         raise MohaqError(
