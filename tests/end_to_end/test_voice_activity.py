@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
 import pytest
+from shipped import shipped
 
 import mohaq
 from mohaq.compiler.interpreters.float_nn import run_float
 from mohaq.compiler.program import argument_names
 
 STATE = (1, 1, 128)
-
-
-def shipped(package: str, *parts: str) -> Path:
-    """A file inside an installed package, which is not imported."""
-    found = importlib.util.find_spec(package)
-    if found is None or not found.submodule_search_locations:
-        pytest.skip(f"the package {package} is not installed (tests/pretrained.txt)")
-    return Path(found.submodule_search_locations[0]).joinpath(*parts)
 
 
 def signal(frames: int, seed: int = 0) -> np.ndarray[Any, Any]:
