@@ -13,6 +13,7 @@ from mohaq.backends.base import Backend, Target, Workload
 from mohaq.backends.registry import find_target
 from mohaq.compiler.assignment import Slot
 from mohaq.compiler.data import Dataset
+from mohaq.compiler.diagnostics import MohaqError, did_you_mean
 from mohaq.compiler.driver import CompiledFolder, compile_program
 from mohaq.compiler.files import dump_json, write_text
 from mohaq.compiler.program import Program
@@ -25,7 +26,7 @@ from mohaq.tools.report.load import load_report
 from mohaq.tools.report.page import write_report
 from mohaq.tools.simulate import print_runs
 from mohaq.tools.simulate import simulate as run_simulation
-from mohaq.tools.sources import calibrate_on, load_data, load_model
+from mohaq.tools.sources import SPEECH, calibrate_on, load_data, load_model
 from mohaq.tools.watch import resumable, watch_search
 
 MARGIN = 0.02
@@ -41,6 +42,7 @@ class DemoOptions:
 
     out: Path
     target: str
+    model: str
     generations: int
     seed: int
     utterances: int
@@ -65,9 +67,12 @@ def run_demo(options: DemoOptions) -> None:
         MohaqError: the run folder holds another search.
     """
     begin = time.perf_counter()
+    if options.model not in SPEECH:
+        hint = did_you_mean(options.model, SPEECH)
+        raise MohaqError(f"the demo has no model '{options.model}'", hint=hint)
     backend, machine = find_target(options.target)
-    with step(1, "import the trained Bi-SRU phone recogniser through torch.export"):
-        program = load_model("speech")
+    with step(1, f"import the trained phone recogniser {options.model} through torch.export"):
+        program = load_model(options.model)
         layers = ", ".join(op.label for op in program.layers())
         say(f"      one operation a layer: {layers}")
     with (
@@ -90,7 +95,7 @@ def run_demo(options: DemoOptions) -> None:
                 options.target,
                 found.assignment(index),
                 folder,
-                name="speech",
+                name=options.model,
                 workload=Workload(round(data.frames / len(data))),
                 progress=tell,
             )
@@ -133,7 +138,7 @@ def _search(program: Program, data: Dataset, options: DemoOptions) -> SearchResu
             seed=options.seed,
             workers=options.workers,
             observer=observer,
-            name="speech",
+            name=options.model,
         )
 
 

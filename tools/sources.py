@@ -13,12 +13,15 @@ from mohaq.compiler.diagnostics import MohaqError, did_you_mean
 from mohaq.compiler.frontends import load
 from mohaq.compiler.program import Program
 
-MODELS = ("speech", "vowels")
+SPEECH = {"speech": "default", "speech-lstm": "lstm", "speech-gru": "gru"}
+"""Speech models by the name of their network; all three share the data `speech:*`."""
+
+MODELS = (*SPEECH, "vowels")
 SPLITS = {"speech": ("calibration", "validation", "test"), "vowels": ("train", "test")}
-CALIBRATION = {"speech": "speech:calibration", "vowels": "vowels:train"}
+CALIBRATION = {**dict.fromkeys(SPEECH, "speech:calibration"), "vowels": "vowels:train"}
 """Data that a built-in model is calibrated on when the user names none."""
 
-VALIDATION = {"speech": "speech:validation", "vowels": "vowels:train"}
+VALIDATION = {**dict.fromkeys(SPEECH, "speech:validation"), "vowels": "vowels:train"}
 """Data that a built-in model is searched on when the user names none."""
 
 CALIBRATION_LIMIT = 80
@@ -58,10 +61,10 @@ def load_model(name: str, constants: Mapping[str, Any] | None = None) -> Program
 def _built_in(name: str) -> Program:
     import torch
 
-    if name == "speech":
+    if name in SPEECH:
         from mohaq.tools.speech.default_task import load_default_model
 
-        return load(load_default_model(), (torch.zeros(8, 2, 23),))
+        return load(load_default_model(SPEECH[name]), (torch.zeros(8, 2, 23),))
     from mohaq.tools.tiny.japanese_vowels import load_vowels_model
 
     return load(load_vowels_model(), (torch.zeros(8, 2, 12),))

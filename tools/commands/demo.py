@@ -15,6 +15,9 @@ def demo(
     target: Annotated[str, typer.Option("--target", "-t", help="Target name or .toml.")] = (
         "bitfusion-e"
     ),
+    model: Annotated[
+        str, typer.Option("--model", help="speech, speech-lstm or speech-gru.")
+    ] = "speech",
     generations: Annotated[int, typer.Option("--generations", "-g", min=1)] = 24,
     seed: Annotated[int, typer.Option("--seed", "-s", help="Of the search.")] = 1,
     utterances: Annotated[
@@ -35,4 +38,4 @@ def demo(
     """
     from mohaq.tools.demo import DemoOptions, run_demo
 
-    run_demo(DemoOptions(out, target, generations, seed, utterances, simulate, workers))
+    run_demo(DemoOptions(out, target, model, generations, seed, utterances, simulate, workers))

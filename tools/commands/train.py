@@ -12,7 +12,7 @@ def train(
     corpus: Annotated[Path, typer.Argument(help="Corpus folder of `mohaq corpus build`.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for checkpoints and weights.")],
     model: Annotated[
-        str, typer.Option("--model", help="default, or paper (5.5 M weights).")
+        str, typer.Option("--model", help="default, lstm, gru, or paper (5.5 M weights).")
     ] = "default",
     epochs: Annotated[
         int | None, typer.Option("--epochs", help="Of the recipe's schedule.")

@@ -8,11 +8,14 @@ from typing import Any
 from mohaq.compiler.data import Dataset, load_dataset
 from mohaq.compiler.diagnostics import MohaqError, did_you_mean
 from mohaq.compiler.files import read_json
-from mohaq.compiler.modules import SpeechSRU
 from mohaq.tools.speech.checkpoint import load_weights
+from mohaq.tools.speech.networks import SpeechNetwork, build_network
 
 FROZEN = ("calibration", "validation", "test")
 """Splits in the package; the training split is generated (`mohaq corpus build`)."""
+
+TRAINED = ("default", "lstm", "gru")
+"""Networks whose weights are in the package."""
 
 _DATA = files("mohaq.tools") / "speech" / "data"
 
@@ -32,18 +35,37 @@ def load_default_split(name: str) -> Dataset:
         return load_dataset(path)
 
 
-def load_default_model() -> SpeechSRU:
-    """The trained 230,704-parameter network, in evaluation mode, without gradients."""
-    model = SpeechSRU()
-    with as_file(_DATA / "weights.safetensors") as path:
+def load_default_model(network: str = "default") -> SpeechNetwork:
+    """A trained network, in evaluation mode, without gradients.
+
+    Args:
+        network: `default` (SRU, 230,704 parameters), `lstm` (238,896) or `gru` (236,816).
+
+    Raises:
+        MohaqError: another name.
+    """
+    with as_file(_DATA / _file(network, "weights", "safetensors")) as path:
+        model = build_network(network)
         load_weights(model, path)
     return model.eval().requires_grad_(False)
 
 
-def load_training_record() -> dict[str, Any]:
-    """How the shipped weights were trained, and the errors measured."""
-    with as_file(_DATA / "training_record.json") as path:
+def load_training_record(network: str = "default") -> dict[str, Any]:
+    """How the shipped weights of a network were trained, and the errors measured.
+
+    Raises:
+        MohaqError: the package has no such network.
+    """
+    with as_file(_DATA / _file(network, "training_record", "json")) as path:
         record = read_json(path, "training record")
     if not isinstance(record, dict):
         raise MohaqError("the training record is damaged")
     return record
+
+
+def _file(network: str, kind: str, ending: str) -> str:
+    if network not in TRAINED:
+        raise MohaqError(
+            f"the package holds no trained network '{network}'", hint=did_you_mean(network, TRAINED)
+        )
+    return f"{kind}.{ending}" if network == "default" else f"{kind}_{network}.{ending}"
