@@ -1,4 +1,4 @@
-"""Numbers of the quantizer: float to grid, clip choice, and dyadic multipliers.
+"""Numbers of the quantizer: float to grid, and dyadic multipliers (clips: `compiler/clips`).
 
 This is the only place where real numbers become integers; everything after it is `qnn`.
 """
@@ -19,12 +19,6 @@ MAX_SHIFT = 62
 MULTIPLIER_BITS = 31
 
 SMALLEST_CLIP = 1e-8
-
-HISTOGRAM_BINS = 2047
-"""Signed bins over [-max, max]: finer than an 8-bit grid. MOHAQ's code has 201."""
-
-CLIP_CANDIDATES = np.arange(1, 101, dtype=np.float64) / 100.0
-"""Clip candidates as shares of max|x|: steps of 0.01 as in MOHAQ's code, up to 1."""
 
 
 def quantize(
@@ -107,30 +101,3 @@ def largest_magnitude(values: npt.ArrayLike) -> float:
     if not math.isfinite(top):
         raise MohaqError("the values hold NaN or infinity")
     return max(top, SMALLEST_CLIP) if top else 1.0
-
-
-def mmse_clips(values: npt.NDArray[Any], widths: tuple[int, ...]) -> dict[int, float]:
-    """Clip with the least mean squared error for each width.
-
-    The error (rounding and clipping together) is measured on the bin centres of a histogram,
-    as in MOHAQ's code (facts: clip candidates 0.01 .. 1 of max|x|). At 16 bits the clip is
-    max|x|: the rounding step is far below the noise and clipping only loses.
-    """
-    top = largest_magnitude(values)
-    counts, edges = np.histogram(
-        np.asarray(values, dtype=np.float64), bins=HISTOGRAM_BINS, range=(-top, top)
-    )
-    centres = (edges[:-1] + edges[1:]) / 2
-    used = counts > 0
-    weight, centre = counts[used].astype(np.float64), centres[used]
-    found: dict[int, float] = {}
-    for width in widths:
-        if width >= 16:
-            found[width] = top
-            continue
-        high = (1 << (width - 1)) - 1
-        scales = (CLIP_CANDIDATES * top / high)[:, None]
-        rounded = np.clip(np.floor(centre / scales + 0.5), -high - 1, high) * scales
-        errors = ((rounded - centre) ** 2 * weight).sum(axis=1)
-        found[width] = float(CLIP_CANDIDATES[int(np.argmin(errors))] * top)
-    return found

@@ -25,7 +25,8 @@ from mohaq.compiler.dialects.quant import MAX_WIDTH, MIN_WIDTH, ClipsAttr, GridA
 from mohaq.compiler.dialects.types import DYNAMIC, shape_of
 from mohaq.compiler.interpreters.float_nn import run_float
 from mohaq.compiler.program import Program
-from mohaq.compiler.quantizer import largest_magnitude, mmse_clips
+from mohaq.compiler.clips import mmse_clips
+from mohaq.compiler.quantizer import largest_magnitude
 
 DEFAULT_WIDTHS = (2, 4, 8, 16)
 

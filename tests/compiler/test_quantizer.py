@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mohaq.compiler.clips import mmse_clips
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects.quant import GridAttr
 from mohaq.compiler.quantizer import (
     dequantize,
     derive_multiplier,
     largest_magnitude,
-    mmse_clips,
     quantize,
 )
 
