@@ -11,7 +11,9 @@ import typer
 def compile_model(
     model: Annotated[
         str,
-        typer.Argument(help="Built-in model (speech, speech-lstm, ...), program folder, .mlir, .onnx, .pt2."),
+        typer.Argument(
+            help="Built-in model (speech, speech-lstm, speech-gru, vowels), program folder, .mlir, .onnx, .pt2."
+        ),
     ],
     target: Annotated[str, typer.Option("--target", "-t", help="Target name or target .toml.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Compiled folder to write.")],

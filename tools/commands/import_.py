@@ -13,7 +13,7 @@ def import_model(
         str,
         typer.Argument(
             help="An ONNX file (.onnx), a torch.export file (.pt2), package:function returning "
-            "(module, example inputs), or a built-in model (speech, speech-lstm, ...)."
+            "(module, example inputs), or a built-in model (speech, speech-lstm, speech-gru, vowels)."
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Program folder to write.")],

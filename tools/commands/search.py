@@ -10,7 +10,10 @@ import typer
 
 def search(
     model: Annotated[
-        str, typer.Argument(help="Built-in model (speech, speech-lstm, ...), program folder, .mlir or .pt2.")
+        str,
+        typer.Argument(
+            help="Built-in model (speech, speech-lstm, speech-gru, vowels), program folder, .mlir or .pt2."
+        ),
     ],
     target: Annotated[str, typer.Option("--target", "-t", help="Target name or target .toml.")],
     out: Annotated[

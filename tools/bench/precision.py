@@ -1,0 +1,298 @@
+"""Frame error of the speech models by precision, on two executors that must agree bit for bit.
+
+    python -m mohaq.tools.bench.precision [--models speech,speech-lstm] [--limit 300]
+        [--checked 50] [--csv table.csv] [--markdown table.md]
+
+Each model is run at float, at 16, 8, 4 and 2 bits and with mixed assignments by the evaluator that
+the search uses, on `--limit` utterances; on `--checked` of them also by the interpreter that
+defines the integers (`mohaq.compiler.interpreters.integer`). A difference in one bit ends the
+bench with an error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from mohaq.backends.base import Backend, GeneSpace, Legality, SlotGroup, Target
+from mohaq.backends.reference import ReferenceBackend
+from mohaq.compiler.analysis.layers import Layer, LayerTable
+from mohaq.compiler.analysis.storage import calibrated_table
+from mohaq.compiler.assignment import Slot
+from mohaq.compiler.data import Dataset
+from mohaq.compiler.diagnostics import MohaqError
+from mohaq.compiler.driver import lower_for_target
+from mohaq.compiler.files import write_text
+from mohaq.compiler.interpreters.integer import run_integer
+from mohaq.compiler.metrics import get_metric
+from mohaq.compiler.program import Program, argument_grids, result_grids
+from mohaq.compiler.quantizer import dequantize, quantize
+from mohaq.compiler.search.engine import Evaluation
+from mohaq.compiler.search.evaluator import Evaluator
+from mohaq.compiler.search.scoring import bootstrap, score
+from mohaq.tools.measure import UNIFORM, float_outputs
+from mohaq.tools.sources import SPEECH, calibrated_model, load_data
+
+VALUES = ("input", "hidden")
+"""Slots that hold values; the other searched slots hold weights."""
+
+MATRICES = ("recurrent", "hidden")
+"""Slots of the product inside the recurrence."""
+
+Tell = Callable[[str], None]
+
+
+class AnyWidths(ReferenceBackend):
+    """The reference core with a width for each slot, so that the bench may name any assignment."""
+
+    def legality(self, layer: Layer, target: Target) -> Legality:
+        """One group a slot, of the widths that the reference core has for whole layers."""
+        (tied,) = super().legality(layer, target).groups
+        widths = tuple((choice[0],) for choice in tied.choices)
+        groups = tuple(SlotGroup(str(slot), (slot,), widths) for slot in tied.slots)
+        return Legality(groups, granularity="per-channel")
+
+    def space(self, table: LayerTable, target: Target) -> GeneSpace:
+        """No ties between layers."""
+        return GeneSpace(tuple(g for layer in table for g in self.legality(layer, target).groups))
+
+
+@dataclass(frozen=True)
+class Line:
+    """One model at one precision.
+
+    Attributes:
+        model: its name.
+        precision: name of the row.
+        kilobytes: matrices at their widths, other parameters at 16 bits (float: all at 32).
+        fer: share of frames that are wrong, by the evaluator (float: by the float program).
+        low, high: 95 % interval, a bootstrap over utterances.
+        utterances: how many that was measured on.
+        reference_fer: by the integer interpreter, on the checked utterances (float: by the float
+            program on those).
+        evaluator_fer: by the evaluator on the same ones.
+        checked: how many those are; every output had the same bits.
+    """
+
+    model: str
+    precision: str
+    kilobytes: float
+    fer: float
+    low: float
+    high: float
+    utterances: int
+    reference_fer: float
+    evaluator_fer: float
+    checked: int
+
+
+def assignments(program: Program) -> dict[str, dict[Slot, int]]:
+    """The precisions measured: row name -> widths of all searched slots.
+
+    The rows about recurrent matrices and the h that they read are left out for a model that has
+    none (SRU).
+    """
+    table = calibrated_table(program)
+    slots, names = table.searched(), table.table.names
+    loops = {layer.name for layer in table.table if layer.hidden}
+    found = {f"uniform {bits}": dict.fromkeys(slots, bits) for bits in UNIFORM}
+    found["weights 4, values 8"] = {s: 8 if s.slot in VALUES else 4 for s in slots}
+    found["first + last 8, rest 4"] = {
+        s: 8 if s.layer in (names[0], names[-1]) else 4 for s in slots
+    }
+    found["RNN layers 8, rest 4"] = {s: 8 if s.layer in loops else 4 for s in slots}
+    if any(s.slot in MATRICES for s in slots):
+        found["recurrent W, h 8, rest 4"] = {s: 8 if s.slot in MATRICES else 4 for s in slots}
+        found["recurrent W, h 4, rest 8"] = {s: 4 if s.slot in MATRICES else 8 for s in slots}
+    return found
+
+
+def measure(
+    model: str, program: Program, data: Dataset, checked: int, tell: Tell = lambda _: None
+) -> list[Line]:
+    """All lines of one model.
+
+    Args:
+        model: its name, for the table.
+        program: calibrated at 2, 4, 8 and 16 bits.
+        data: frames with classes.
+        checked: utterances, spread over `data`, that the interpreter runs too.
+        tell: told what is being measured.
+
+    Raises:
+        MohaqError: the two executors differ; fewer utterances than are to be checked.
+    """
+    metric = get_metric("fer")
+    backend = AnyWidths()
+    machine = backend.load_target("reference")
+    if not 1 <= checked <= len(data):
+        raise MohaqError(f"cannot check {checked} utterances", why=f"there are {len(data)}")
+    picked = [i * len(data) // checked for i in range(checked)]
+    few = data[picked]
+    rows = assignments(program)
+    layers = calibrated_table(program).table
+    evaluator = Evaluator(program, backend, machine, data, metric)
+    tell(f"{model}: float")
+    outputs = float_outputs(program, data)
+    part = score(metric, [outputs[i] for i in picked], few).value
+    size = sum(a.nbytes for a in program.parameters.values()) / 1000
+    lines = [_line(model, "float", size, score(metric, outputs, data), part, part, checked)]
+    for name, widths in rows.items():
+        tell(f"{model}: {name}")
+        fast = evaluator.outputs(widths)
+        exact, real = _reference(program, backend, machine, few, widths)
+        _require_equal(f"{model}, {name}", few, [fast[i] for i in picked], exact)
+        values = evaluator.real_outputs(widths)
+        part = score(metric, [values[i] for i in picked], few).value
+        found, theirs = score(metric, values, data), score(metric, real, few).value
+        size = _kilobytes(layers, widths)
+        lines.append(_line(model, name, size, found, theirs, part, checked))
+    return lines
+
+
+def _kilobytes(layers: LayerTable, widths: Mapping[Slot, int]) -> float:
+    """Matrices at their widths, biases and vectors at 16 bits."""
+    bits = 0
+    for layer in layers:
+        bits += layer.weights * widths[Slot(layer.name, "weight")] + 16 * layer.vector_words
+        if layer.recurrent_weights:
+            bits += layer.recurrent_weights * widths[Slot(layer.name, "recurrent")]
+    return bits / 8000
+
+
+def _line(
+    model: str,
+    precision: str,
+    kilobytes: float,
+    found: Evaluation,
+    reference: float,
+    evaluator: float,
+    checked: int,
+) -> Line:
+    low, high = bootstrap(found)
+    return Line(
+        model,
+        precision,
+        kilobytes,
+        found.value,
+        low,
+        high,
+        len(found.errors),
+        reference,
+        evaluator,
+        checked,
+    )
+
+
+def _reference(
+    program: Program, backend: Backend, machine: Target, data: Dataset, widths: Mapping[Slot, int]
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Integer and real outputs [T, C] of the whole legalized program by the interpreter."""
+    legal = lower_for_target(program, backend, machine, widths).legalized
+    given, result = argument_grids(legal.entry)[0], result_grids(legal.entry)[0]
+    if given is None or result is None:
+        raise MohaqError("the program's input and result need grids")
+    exact = [run_integer(legal, [quantize(x, given)[:, None]])[0][:, 0] for x in data.inputs]
+    return exact, [dequantize(y, result) for y in exact]
+
+
+def _require_equal(
+    where: str, data: Dataset, fast: Sequence[np.ndarray], exact: Sequence[np.ndarray]
+) -> None:
+    for name, a, b in zip(data.names, fast, exact, strict=True):
+        if a.shape != b.shape:
+            raise MohaqError("outputs of different shapes", where=f"{where}, {name}")
+        if wrong := int((a != b).sum()):
+            frame, channel = np.argwhere(a != b)[0]
+            raise MohaqError(
+                "the evaluator differs from the integer reference",
+                where=f"{where}, {name}",
+                why=f"{wrong} of {a.size} values; first at frame {frame}, channel {channel}: "
+                f"{a[frame, channel]}, not {b[frame, channel]}",
+            )
+
+
+def as_csv(lines: Sequence[Line]) -> str:
+    """The lines with all their fields."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(f.name for f in fields(Line))
+    writer.writerows(astuple(line) for line in lines)
+    return out.getvalue()
+
+
+def as_markdown(lines: Sequence[Line]) -> str:
+    """The lines as a table for a document, a row a precision and a column a model."""
+    models = list(dict.fromkeys(line.model for line in lines))
+    held = {(line.precision, line.model): line for line in lines}
+    rows = ["| FER % (kB) | " + " | ".join(models) + " |", "| --- |" + " --- |" * len(models)]
+    for precision in dict.fromkeys(line.precision for line in lines):
+        cells = [_cell(held.get((precision, model))) for model in models]
+        rows.append(f"| {precision} | " + " | ".join(cells) + " |")
+    return "\n".join(rows) + "\n"
+
+
+def _cell(line: Line | None) -> str:
+    return "" if line is None else f"{100 * line.fer:.1f} ({line.kilobytes:.0f})"
+
+
+def show(lines: Sequence[Line]) -> Table:
+    """The table of one model for a terminal; the last two columns are FER % of the checked ones."""
+    first = lines[0]
+    table = Table(
+        title=f"{first.model}: {first.utterances} utterances; {first.checked} of them also by the "
+        "integer reference, all bits equal",
+        box=box.SIMPLE_HEAD,
+    )
+    table.add_column("precision", no_wrap=True)
+    for title in ("kB", "FER %", "95 %", "reference", "evaluator"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for line in lines:
+        table.add_row(
+            line.precision,
+            f"{line.kilobytes:.0f}",
+            f"{100 * line.fer:.2f}",
+            f"{100 * line.low:.1f}, {100 * line.high:.1f}",
+            f"{100 * line.reference_fer:.3f}",
+            f"{100 * line.evaluator_fer:.3f}",
+        )
+    return table
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Entry point."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--models", default=",".join(SPEECH), help="names, with commas")
+    parser.add_argument("--data", default="speech:test", help="frames with phone classes")
+    parser.add_argument("--limit", type=int, default=300, help="utterances, spread over the data")
+    parser.add_argument("--checked", type=int, default=50, help="of these, by the reference too")
+    parser.add_argument("--csv", type=Path, help="also write all figures")
+    parser.add_argument("--markdown", type=Path, help="also write a short table")
+    args = parser.parse_args(argv)
+    console = Console()
+    data = load_data(args.data)
+    data = data.subset(min(args.limit, len(data)))
+    lines: list[Line] = []
+    for name in args.models.split(","):
+        with console.status("") as status:
+            program = calibrated_model(name, None, status.update)
+            made = measure(name, program, data, min(args.checked, len(data)), status.update)
+        console.print(show(made))
+        lines += made
+    if args.csv:
+        write_text(args.csv, as_csv(lines))
+    if args.markdown:
+        write_text(args.markdown, as_markdown(lines))
+
+
+if __name__ == "__main__":
+    main()
