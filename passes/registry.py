@@ -24,6 +24,7 @@ MODULES: Mapping[str, str] = {
     "absorb-fake-quantize": "mohaq.passes.absorb_fake_quantize",
     "apply-assignment": "mohaq.passes.apply_assignment",
     "calibrate": "mohaq.passes.calibrate",
+    "check-ranges": "mohaq.passes.check_ranges",
     "conv-to-linear": "mohaq.passes.conv_to_linear",
     "fold-batchnorm": "mohaq.passes.fold_batchnorm",
     "lower-to-qnn": "mohaq.passes.lower_to_qnn",
