@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -16,57 +17,19 @@ from xdsl.ir import SSAValue
 from xdsl.passes import ModulePass
 
 from mohaq.compiler.analysis.storage import CLIPS_KEY, STORED_WIDTH
+from mohaq.compiler.clips import DEFAULT_WIDTHS, CalibrationSettings, preset
 from mohaq.compiler.context import MohaqContext, store
 from mohaq.compiler.data import load_dataset
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects.nn import LayerOp, LiGruOp, LinearOp
 from mohaq.compiler.dialects.param import LoadOp
-from mohaq.compiler.dialects.quant import MAX_WIDTH, MIN_WIDTH, ClipsAttr, GridAttr
+from mohaq.compiler.dialects.quant import ClipsAttr, GridAttr
 from mohaq.compiler.dialects.types import DYNAMIC, shape_of
 from mohaq.compiler.interpreters.float_nn import run_float
 from mohaq.compiler.program import Program
-from mohaq.compiler.clips import mmse_clips
 from mohaq.compiler.quantizer import largest_magnitude
 
-DEFAULT_WIDTHS = (2, 4, 8, 16)
-
-GRANULARITIES = ("per-tensor", "per-channel")
-
-
-@dataclass(frozen=True)
-class CalibrationSettings:
-    """How ranges become clips (MOHAQ's scheme is the default).
-
-    widths: a clip is stored for each. method: `mmse` or `minmax`, for searched slots.
-    Activations (layer inputs, and the h that recurrent products read): median over sequences. At
-    16 bits, and for the slots that always have 16 bits (state, outputs, vectors, projections,
-    inputs of the program): largest magnitude over all sequences, since there a clipped peak
-    costs more than the step.
-    granularity: `per-tensor`, or `per-channel` for one more clip a row of searched weights, which
-    targets that can take them use (the others take the tensor's).
-    """
-
-    widths: tuple[int, ...] = DEFAULT_WIDTHS
-    method: str = "mmse"
-    granularity: str = "per-tensor"
-
-    def __post_init__(self) -> None:
-        if self.granularity not in GRANULARITIES:
-            raise MohaqError(
-                f"unknown granularity '{self.granularity}'",
-                hint="use " + " or ".join(GRANULARITIES),
-            )
-        if self.method not in {"mmse", "minmax"}:
-            raise MohaqError(f"unknown clip method '{self.method}'", hint="use mmse or minmax")
-        bad = [w for w in self.widths if not MIN_WIDTH <= w <= MAX_WIDTH]
-        if bad or not self.widths:
-            raise MohaqError(f"widths must be {MIN_WIDTH}..{MAX_WIDTH} bits, got {self.widths}")
-
-    def clips(self, values: npt.NDArray[Any]) -> dict[int, float]:
-        """Clip of one tensor for each width."""
-        if self.method == "mmse":
-            return mmse_clips(values, self.widths)
-        return dict.fromkeys(self.widths, largest_magnitude(values))
+__all__ = ["CalibratePass", "CalibrationSettings", "calibrate"]
 
 
 def calibrate(
@@ -104,48 +67,33 @@ def calibrate(
     def watch(layer: str, slot: str, values: npt.NDArray[np.float32]) -> None:
         if slot in {"input", "hidden"}:
             seen[layer, slot].append(values)
-        else:
+            return
+        with _located(f"layer '{layer}', {slot}"):
             peaks[layer, slot] = max(peaks[layer, slot], _peak(values))
 
     for number, sequence in enumerate(sequences):
-        if sequence.ndim != 2:
-            raise MohaqError(
-                f"a calibration sequence is [T, F], got shape {sequence.shape}",
-                where=f"sequence {number}",
-            )
+        _require_usable(sequence, number)
         x = sequence if rows else sequence[:, None, :]
-        run_float(program, [x, *_zero_states(program)], tracer=watch)
+        with np.errstate(all="ignore"):  # what overflows is reported with its place below
+            run_float(program, [x, *zero_states(program)], tracer=watch)
         for place, parts in seen.items():  # one part a direction
             whole = parts[0] if len(parts) == 1 else np.stack(parts)
             last = number + 1 == len(sequences)
             if whole.any() or (last and not inputs[place]):
-                inputs[place].append(settings.clips(whole))
+                with _located(f"layer '{place[0]}', {place[1]}"):
+                    inputs[place].append(settings.activations.clips(whole, settings.widths))
         seen.clear()
         top = max(top, _peak(sequence))
         if progress is not None:
             progress(number + 1, len(sequences))
 
-    for op in program.layers():
-        found = {
-            slot: ClipsAttr.of({w: _over_sequences(runs, w) for w in settings.widths})
-            for (layer, slot), runs in inputs.items()
-            if layer == op.label
-        }
-        for (layer, slot), peak in peaks.items():
-            if layer == op.label:
-                found[slot] = ClipsAttr.of({STORED_WIDTH: largest_magnitude(peak)})
-        for slot in ("weight", "recurrent"):
-            if slot in op.SEARCHED_SLOTS:
-                found[slot] = _weight_clips(program, op, slot, settings)
-        for slot in ("vector", "peephole", "projection"):
-            if getattr(op, slot, None) is not None:
-                peak = largest_magnitude(_data(program, op, slot))
-                found[slot] = ClipsAttr.of({STORED_WIDTH: peak})
-        for slot, grid in (op.given.data if op.given else {}).items():
-            if isinstance(grid, GridAttr):  # an already quantized model brings its own
-                known = found.get(slot, ClipsAttr.of({}))
-                clips = {**known.clips(), grid.bits: grid.step * grid.high}
-                found[slot] = ClipsAttr.of(clips, known.rows())
+    made = {op.label: _of_layer(program, op, inputs, peaks, settings) for op in program.layers()}
+    for op in program.layers():  # nothing is written before all is found
+        found = dict(made[op.label].slots)
+        for (slot, width), steps in made[op.label].steps.items():
+            name, _ = program.declare(f"{op.label}.{slot}.steps{width}", steps)
+            clips = found[slot]
+            found[slot] = ClipsAttr.of(clips.clips(), {**clips.rows(), width: name})
         op.attributes["calibration"] = DictionaryAttr(dict(sorted(found.items())))
     program.prune_parameters()  # steps of an earlier calibration
     held = entry.arg_attrs.data if entry.arg_attrs else (DictionaryAttr({}),) * len(entry.args)
@@ -154,30 +102,86 @@ def calibrate(
     entry.properties["arg_attrs"] = ArrayAttr([first, *held[1:]])
 
 
-def _weight_clips(
-    program: Program, op: LayerOp, slot: str, settings: CalibrationSettings
-) -> ClipsAttr:
-    """Clips of a weight; per channel also the steps of its rows, as parameters."""
-    values = _data(program, op, slot)
-    clips, rows = settings.clips(values), {}
-    if settings.granularity == "per-channel":
-        lead = 1 if isinstance(op, LinearOp) else 3  # [N, K]; [D, G, H, ...]
-        count = math.prod(values.shape[:lead])
-        each = [settings.clips(row) for row in values.reshape(count, -1)]
-        for width in settings.widths:
-            steps = np.array([c[width] for c in each]) / ((1 << (width - 1)) - 1)
-            rows[width], _ = program.declare(f"{op.label}.{slot}.steps{width}", steps)
-    return ClipsAttr.of(clips, rows)
+@dataclass(frozen=True)
+class _Found:
+    """Clips of the slots of a layer, and the steps of the rows of a weight for each width."""
+
+    slots: Mapping[str, ClipsAttr]
+    steps: Mapping[tuple[str, int], npt.NDArray[np.float64]]
+
+
+def _of_layer(
+    program: Program,
+    op: LayerOp,
+    inputs: Mapping[tuple[str, str], Sequence[Mapping[int, float]]],
+    peaks: Mapping[tuple[str, str], float],
+    settings: CalibrationSettings,
+) -> _Found:
+    found = {
+        slot: ClipsAttr.of(settings.over_sequences(runs))
+        for (layer, slot), runs in inputs.items()
+        if layer == op.label
+    }
+    for (layer, slot), peak in peaks.items():
+        if layer == op.label:
+            found[slot] = ClipsAttr.of({STORED_WIDTH: largest_magnitude(peak)})
+    steps: dict[tuple[str, int], npt.NDArray[np.float64]] = {}
+    for slot in ("weight", "recurrent"):
+        if slot not in op.SEARCHED_SLOTS:
+            continue
+        values = _data(program, op, slot)
+        with _located(f"layer '{op.label}', {slot}"):
+            found[slot] = ClipsAttr.of(settings.weights.clips(values, settings.widths))
+        if settings.granularity == "per-channel":
+            steps |= {(slot, w): s for w, s in _row_steps(op, values, settings).items()}
+    for slot in ("vector", "peephole", "projection"):
+        if getattr(op, slot, None) is not None:
+            with _located(f"layer '{op.label}', {slot}"):
+                peak = largest_magnitude(_data(program, op, slot))
+            found[slot] = ClipsAttr.of({STORED_WIDTH: peak})
+    for slot, grid in (op.given.data if op.given else {}).items():
+        if isinstance(grid, GridAttr):  # an already quantized model brings its own
+            known = found.get(slot, ClipsAttr.of({}))
+            clips = {**known.clips(), grid.bits: grid.step * grid.high}
+            found[slot] = ClipsAttr.of(clips, known.rows())
+    return _Found(found, steps)
+
+
+def _row_steps(
+    op: LayerOp, values: npt.NDArray[Any], settings: CalibrationSettings
+) -> dict[int, npt.NDArray[np.float64]]:
+    """{width: step of every row} of a weight."""
+    lead = 1 if isinstance(op, LinearOp) else 3  # [N, K]; [D, G, H, ...]
+    count = math.prod(values.shape[:lead])
+    each = [settings.weights.clips(r, settings.widths) for r in values.reshape(count, -1)]
+    return {
+        w: np.array([clips[w] for clips in each]) / ((1 << (w - 1)) - 1) for w in settings.widths
+    }
+
+
+def _require_usable(sequence: npt.NDArray[Any], number: int) -> None:
+    where = f"sequence {number}"
+    if sequence.ndim != 2:
+        raise MohaqError(
+            f"a calibration sequence is [T, F], got shape {sequence.shape}", where=where
+        )
+    if not np.isfinite(sequence).all():
+        raise MohaqError("the calibration data hold NaN or infinity", where=where)
+
+
+@contextmanager
+def _located(where: str) -> Iterator[None]:
+    """Say where the values are whose range cannot be taken."""
+    try:
+        yield
+    except MohaqError as error:
+        error.where = error.where or where
+        raise
 
 
 def _peak(values: npt.NDArray[Any]) -> float:
     """max|x|; zeros, which say nothing about a scale, count as 0."""
     return largest_magnitude(values) if values.any() else 0.0
-
-
-def _over_sequences(runs: Sequence[dict[int, float]], width: int) -> float:
-    clips = [c[width] for c in runs]
-    return max(clips) if width >= STORED_WIDTH else float(np.median(clips))
 
 
 def require_folded(op: LayerOp) -> None:
@@ -194,7 +198,12 @@ def require_folded(op: LayerOp) -> None:
         )
 
 
-def _zero_states(program: Program) -> list[npt.NDArray[np.float32]]:
+def zero_states(program: Program) -> list[npt.NDArray[np.float32]]:
+    """Zeros for the initial states that follow the sequence among a program's inputs.
+
+    Raises:
+        MohaqError: another kind of input.
+    """
     states = []
     for number, arg in enumerate(program.entry.args[1:], start=1):
         users = [u.operation for u in arg.uses]
@@ -230,8 +239,10 @@ class CalibratePass(ModulePass):
     """Collect ranges over calibration data; store a clip for every slot and width.
 
     Options: data = data set file or folder; limit = sequences to use (0: all);
-    widths = widths to store clips for; method = mmse | minmax; granularity = per-tensor |
-    per-channel (weights).
+    widths = widths to store clips for, 2..16; method = mmse | minmax | percentile | aciq |
+    entropy, activation and weight = another method for these; percentile = in percent;
+    over = median | max | mean (of the sequences' activation clips); granularity = per-tensor |
+    per-channel (weights); preset = mohaq, instead of all options after widths.
     """
 
     name: ClassVar[str] = "calibrate"
@@ -240,11 +251,38 @@ class CalibratePass(ModulePass):
     widths: tuple[int, ...] = DEFAULT_WIDTHS
     method: str = "mmse"
     granularity: str = "per-tensor"
+    activation: str = ""
+    weight: str = ""
+    percentile: float = 99.99
+    over: str = "median"
+    preset: str = ""
+
+    def settings(self) -> CalibrationSettings:
+        """The options as settings.
+
+        Raises:
+            MohaqError: unknown names, or options beside a preset.
+        """
+        given = CalibrationSettings(
+            self.widths,
+            self.method,
+            self.granularity,
+            self.activation,
+            self.weight,
+            self.percentile,
+            self.over,
+        )
+        if not self.preset:
+            return given
+        if given != CalibrationSettings(self.widths):
+            raise MohaqError("a preset stands for the other options", where="pass 'calibrate'")
+        return preset(self.preset).with_widths(self.widths)
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Annotate the module."""
-        program = Program(op, store(ctx))
+        program, settings = Program(op, store(ctx)), self.settings()
         assert isinstance(ctx, MohaqContext)
+        if self.limit < 0:
+            raise MohaqError(f"limit is a number of sequences, got {self.limit}")
         sequences = load_dataset(ctx.base_dir / self.data).inputs
-        chosen = sequences[: self.limit] if self.limit else sequences
-        calibrate(program, chosen, CalibrationSettings(self.widths, self.method, self.granularity))
+        calibrate(program, sequences[: self.limit] if self.limit else sequences, settings)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mohaq.compiler.clips import mmse_clips
+from mohaq.compiler.clips import ClipRule
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects.quant import GridAttr
 from mohaq.compiler.quantizer import (
@@ -85,7 +85,7 @@ def test_a_hopeless_ratio_is_refused_with_its_value() -> None:
 @given(st.integers(0, 2**32 - 1))
 def test_mmse_clip_is_no_worse_than_the_full_range(seed: int) -> None:
     values = np.random.default_rng(seed).standard_t(3, size=4000)
-    for width, clip in mmse_clips(values, (2, 3, 4, 8)).items():
+    for width, clip in ClipRule("mmse").clips(values, (2, 3, 4, 8)).items():
         full = GridAttr.from_clip(width, largest_magnitude(values))
         chosen = GridAttr.from_clip(width, clip)
 
@@ -97,12 +97,12 @@ def test_mmse_clip_is_no_worse_than_the_full_range(seed: int) -> None:
 
 
 def test_sixteen_bits_keep_the_whole_range() -> None:
-    assert mmse_clips(np.array([0.25, -3.0]), (16,)) == {16: 3.0}
+    assert ClipRule("mmse").clips(np.array([0.25, -3.0]), (16,)) == {16: 3.0}
 
 
 def test_constant_and_zero_tensors_have_a_usable_clip() -> None:
-    assert all(c > 0 for c in mmse_clips(np.zeros(5), (2, 4, 8, 16)).values())
-    assert all(c > 0 for c in mmse_clips(np.full(5, -2.0), (2, 4, 8, 16)).values())
+    assert all(c > 0 for c in ClipRule("mmse").clips(np.zeros(5), (2, 4, 8, 16)).values())
+    assert all(c > 0 for c in ClipRule("mmse").clips(np.full(5, -2.0), (2, 4, 8, 16)).values())
 
 
 @pytest.mark.parametrize("bad", [[math.nan], [math.inf], []])

@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from mohaq.compiler.clips import METHODS, ClipRule
-from mohaq.compiler.clips.aciq import fit, relative_clip
+from mohaq.compiler.clips.aciq import Prior, fit, relative_clip
 from mohaq.compiler.clips.entropy import divergence
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects.quant import GridAttr
@@ -111,15 +111,15 @@ def test_mmse_loses_no_more_than_any_other_method(values: Values) -> None:
 @pytest.mark.parametrize(
     ("prior", "printed"), [("laplace", (2.83, 3.89, 5.03)), ("gauss", (1.71, 2.15, 2.55))]
 )
-def test_aciq_gives_the_constants_of_the_paper(prior: str, printed: tuple[float, ...]) -> None:
+def test_aciq_gives_the_constants_of_the_paper(prior: Prior, printed: tuple[float, ...]) -> None:
     """arXiv 1810.05723, section 3: 2^M steps, M = 2, 3, 4."""
     for bits, clip in zip((2, 3, 4), printed, strict=True):
-        assert relative_clip(prior, 1 << bits) == pytest.approx(clip, abs=0.01)  # type: ignore[arg-type]
+        assert relative_clip(prior, 1 << bits) == pytest.approx(clip, abs=0.01)
 
 
 @pytest.mark.parametrize("prior", ["laplace", "gauss"])
 @pytest.mark.parametrize("steps", [2, 6, 14, 254])
-def test_aciq_is_the_least_of_the_expected_error(prior: str, steps: int) -> None:
+def test_aciq_is_the_least_of_the_expected_error(prior: Prior, steps: int) -> None:
     """By numerical integration of the error over the density."""
     x = np.linspace(0, 60, 1_200_001)
     density = np.exp(-x) / 2 if prior == "laplace" else np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
@@ -128,16 +128,18 @@ def test_aciq_is_the_least_of_the_expected_error(prior: str, steps: int) -> None
         beyond = np.where(x > a, (x - a) ** 2, 0.0)
         return 2 * float((beyond * density).sum() * (x[1] - x[0])) + (2 * a / steps) ** 2 / 12
 
-    found = relative_clip(prior, steps)  # type: ignore[arg-type]
+    found = relative_clip(prior, steps)
     assert error(found) <= min(error(found * 0.98), error(found * 1.02))
 
 
 def test_aciq_knows_the_distributions_apart() -> None:
     rng = np.random.default_rng(0)
     kind, b = fit(rng.laplace(scale=0.3, size=20000))
-    assert (kind, b) == ("laplace", pytest.approx(0.3, rel=0.03))
+    assert kind == "laplace"
+    assert b == pytest.approx(0.3, rel=0.03)
     kind, sigma = fit(rng.normal(scale=0.3, size=20000))
-    assert (kind, sigma) == ("gauss", pytest.approx(0.3, rel=0.03))
+    assert kind == "gauss"
+    assert sigma == pytest.approx(0.3, rel=0.03)
 
 
 @settings(deadline=None, max_examples=60)
