@@ -24,7 +24,7 @@ from mohaq.backends.bitfusion.isa.instructions import BlockEnd, Instruction, Set
 from mohaq.backends.bitfusion.machine import Machine
 from mohaq.backends.bitfusion.module import Compiled, read_module
 from mohaq.compiler.diagnostics import MohaqError
-from mohaq.compiler.dialects.qnn.elementwise import TableOp
+from mohaq.compiler.dialects.qnn.table import TableOp
 from mohaq.compiler.files import dump_json, safe_name, write_bytes, write_text
 from mohaq.compiler.program import Program
 

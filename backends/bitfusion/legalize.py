@@ -27,6 +27,7 @@ from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import qnn
 from mohaq.compiler.dialects.param import DeclareOp, LoadOp
 from mohaq.compiler.dialects.qnn.elementwise import signed_bits
+from mohaq.compiler.dialects.qnn.table import TABLE_SIZE, TableOp
 from mohaq.compiler.dialects.types import int_range, int_width
 from mohaq.compiler.parameters import storage_dtype, tensor_type
 from mohaq.compiler.program import Program
@@ -79,6 +80,13 @@ def legalize(program: Program) -> Program:
     for op in list(made.entry.body.walk()):
         if isinstance(op, qnn.RequantizeOp):
             _requantize(op)
+    for op in made.module.body.block.ops:
+        if isinstance(op, TableOp) and len(op.values()) != TABLE_SIZE:
+            raise IllegalAssignment(
+                f"Bit Fusion interpolates tables of {TABLE_SIZE} points, not of {len(op.values())}",
+                where=f"table '{op.sym_name.data}'",
+                hint="leave approximate-nonlinear out: its lookups cost the same there",
+            )
     made.prune_parameters()
     return made
 

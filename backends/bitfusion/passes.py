@@ -19,7 +19,7 @@ from mohaq.backends.bitfusion.module import to_program_op
 from mohaq.backends.bitfusion.options import check_options
 from mohaq.compiler.context import MohaqContext, store
 from mohaq.compiler.dialects.param import DeclareOp
-from mohaq.compiler.dialects.qnn.elementwise import TableOp
+from mohaq.compiler.dialects.qnn.table import TableOp
 from mohaq.compiler.parameters import ParameterStore
 from mohaq.compiler.program import ENTRY, Program
 

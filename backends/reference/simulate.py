@@ -140,11 +140,16 @@ class _Machine:
         return (total,)
 
     def lookup(self, row: Row, given: list[Array]) -> tuple[Array, ...]:
-        """Interpolated table."""
+        """A table: lines between 2^k + 1 points, or 2^k steps."""
         points = self._tables[row["table"]]
+        segments = len(points) - len(points) % 2
+        shift = 17 - segments.bit_length()
         place = given[0] + (1 << 15)
-        left = points[place >> 8]
-        return (left + (((points[(place >> 8) + 1] - left) * (place & 255) + 128) >> 8),)
+        left = points[place >> shift]
+        if len(points) == segments:
+            return (left,)
+        rest = (points[(place >> shift) + 1] - left) * (place & ((1 << shift) - 1))
+        return (left + ((rest + (1 << (shift - 1))) >> shift),)
 
     def scan(self, row: Row, given: list[Array]) -> tuple[Array, ...]:
         """A recurrence, step by step."""

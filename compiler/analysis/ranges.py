@@ -20,7 +20,7 @@ from xdsl.ir import Block, Operation, SSAValue
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import qnn
 from mohaq.compiler.dialects.param import LoadOp
-from mohaq.compiler.dialects.qnn.elementwise import TableOp
+from mohaq.compiler.dialects.qnn.table import TableOp
 from mohaq.compiler.dialects.types import DYNAMIC, int_range, int_width, shape_of
 from mohaq.compiler.interpreters.integer import interpolate, round_shift
 from mohaq.compiler.program import Program

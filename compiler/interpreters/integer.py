@@ -30,7 +30,7 @@ from xdsl.utils.hints import isa
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import qnn
 from mohaq.compiler.dialects.param import LoadOp
-from mohaq.compiler.dialects.qnn.elementwise import TableOp
+from mohaq.compiler.dialects.qnn.table import TableOp, reading
 from mohaq.compiler.dialects.types import DYNAMIC, int_range, int_width
 from mohaq.compiler.parameters import ParameterStore
 from mohaq.compiler.program import Program
@@ -52,11 +52,14 @@ def round_shift(x: Array, shift: int) -> Array:
 
 
 def interpolate(x: Array, points: Array) -> Array:
-    """Table lookup with linear interpolation: 256 segments over the 16-bit range."""
+    """A table at 16-bit inputs: lines between 2^k + 1 points, or 2^k steps."""
+    shift, between = reading(len(points))
     position = x + 32768
-    i, r = position >> 8, position & 255
-    left, right = points[i], points[i + 1]
-    value: Array = left + (((right - left) * r + 128) >> 8)
+    i, r = position >> shift, position & ((1 << shift) - 1)
+    left: Array = points[i]
+    if not between:
+        return left
+    value: Array = left + (((points[i + 1] - left) * r + (1 << (shift - 1))) >> shift)
     return value
 
 
@@ -129,7 +132,7 @@ class QnnFunctions(InterpreterFunctions):
     def run_lookup(
         self, interpreter: Interpreter, op: qnn.LookupOp, args: PythonValues
     ) -> PythonValues:
-        """Interpolated table."""
+        """The table's value."""
         table = interpreter.get_op_for_symbol(op.table)
         assert isinstance(table, TableOp)
         return (interpolate(args[0], np.array(table.values(), dtype=np.int64)),)

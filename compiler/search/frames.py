@@ -17,6 +17,7 @@ from xdsl.ir import Operation, SSAValue
 
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import qnn
+from mohaq.compiler.dialects.qnn.table import reading
 from mohaq.compiler.dialects.types import int_range, int_width, shape_of
 from mohaq.compiler.search import kernels
 from mohaq.compiler.search.products import Joined
@@ -280,10 +281,13 @@ def _concatenate(*parts: Ints) -> Ints:
 
 
 def interpolate(x: Ints, points: Ints) -> Ints:
-    """Points [257] interpolated at 16-bit inputs."""
+    """A table of 2^k + 1 points with lines between them, or of 2^k steps, at 16-bit inputs."""
+    shift, between = reading(len(points))
     position = x + 32768
-    i, r = position >> 8, position & 255
-    found: Ints = points[i] + (((points[i + 1] - points[i]) * r + 128) >> 8)
+    i, r = position >> shift, position & ((1 << shift) - 1)
+    found: Ints = points[i]
+    if between:
+        found = found + (((points[i + 1] - found) * r + (1 << (shift - 1))) >> shift)
     return found
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 from mohaq.compiler.dialects.nn import FunctionAttr
-from mohaq.compiler.dialects.qnn.elementwise import TABLE_SIZE
+from mohaq.compiler.dialects.qnn.table import TABLE_SIZE
 
 SIGMOID = "sigmoid"
 

@@ -19,7 +19,7 @@ from mohaq.backends.bitfusion.machine import Machine
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import qnn
 from mohaq.compiler.dialects.param import LoadOp
-from mohaq.compiler.dialects.qnn.elementwise import TABLE_SIZE, TableOp
+from mohaq.compiler.dialects.qnn.table import TABLE_SIZE, TableOp
 from mohaq.compiler.dialects.types import DYNAMIC, int_width, shape_of
 from mohaq.compiler.program import Program
 

@@ -28,7 +28,7 @@ from mohaq.backends.bitfusion.schedule.tiling import ScanShape, TileTask, scan_t
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import qnn
 from mohaq.compiler.dialects.param import LoadOp
-from mohaq.compiler.dialects.qnn.elementwise import TABLE_SIZE
+from mohaq.compiler.dialects.qnn.table import TABLE_SIZE
 from mohaq.compiler.dialects.types import int_width
 
 UNITS, BATCH, STEPS, POINTS = 0, 1, 2, 3

@@ -17,7 +17,7 @@ from mohaq.compiler.analysis.layers import Layer
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import qnn
 from mohaq.compiler.dialects.param import LoadOp
-from mohaq.compiler.dialects.qnn.elementwise import TABLE_SIZE
+from mohaq.compiler.dialects.qnn.table import TABLE_SIZE
 from mohaq.compiler.dialects.types import DYNAMIC, int_tensor, shape_of
 from mohaq.compiler.parameters import ParameterStore
 from mohaq.compiler.program import ENTRY, Program

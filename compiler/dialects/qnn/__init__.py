@@ -12,13 +12,11 @@ from xdsl.ir import Dialect
 from mohaq.compiler.dialects.qnn.elementwise import (
     AddOp,
     BiasOp,
-    LookupOp,
     MulOp,
     RequantizeOp,
     RsubOp,
     SaturateOp,
     ShlOp,
-    TableOp,
 )
 from mohaq.compiler.dialects.qnn.matmul import AccAttr, MatmulOp, SplitOp
 from mohaq.compiler.dialects.qnn.scan import (
@@ -29,6 +27,7 @@ from mohaq.compiler.dialects.qnn.scan import (
     StackOp,
     YieldOp,
 )
+from mohaq.compiler.dialects.qnn.table import LookupOp, TableOp
 
 Qnn = Dialect(
     "qnn",

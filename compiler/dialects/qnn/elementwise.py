@@ -10,12 +10,7 @@ from collections.abc import Sequence
 
 from xdsl.dialects.builtin import (
     DenseArrayBase,
-    DenseIntOrFPElementsAttr,
-    FlatSymbolRefAttrConstr,
     IntegerAttr,
-    StringAttr,
-    SymbolNameConstraint,
-    SymbolRefAttr,
     TensorType,
     i64,
 )
@@ -26,17 +21,15 @@ from xdsl.irdl import (
     base,
     irdl_op_definition,
     operand_def,
-    prop_def,
     result_def,
     traits_def,
 )
-from xdsl.traits import Pure, SymbolOpInterface, SymbolTable
+from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
 from mohaq.compiler.dialects.types import (
     int_range,
     int_tensor,
-    int_type,
     int_width,
     require_same_shape,
     shape_of,
@@ -44,9 +37,6 @@ from mohaq.compiler.dialects.types import (
 
 MAX_BITS = 64
 """Widest integer of the semantics: NumPy's int64."""
-
-TABLE_SIZE = 257
-"""Points of an interpolated table: 256 segments over the 16-bit input range."""
 
 
 def i64_attr(value: int) -> IntegerAttr:
@@ -78,75 +68,6 @@ def signed_bits(value: SSAValue) -> int:
     """Bits of the value's type as a signed integer (an unsigned one needs one more)."""
     width, signed = int_width(value)
     return width if signed else width + 1
-
-
-@irdl_op_definition
-class TableOp(IRDLOperation):
-    """A function as 257 points of a 16-bit result over the whole 16-bit input range.
-
-    Segment i covers inputs [-32768 + 256 i, -32768 + 256 (i+1)).
-    """
-
-    name = "qnn.table"
-    sym_name = prop_def(SymbolNameConstraint())
-    points = prop_def(DenseIntOrFPElementsAttr)
-
-    traits = traits_def(SymbolOpInterface())
-    assembly_format = "$sym_name $points attr-dict"
-
-    def __init__(self, name: str, points: Sequence[int]) -> None:
-        kind = TensorType(int_type(16), [TABLE_SIZE])
-        super().__init__(
-            properties={
-                "sym_name": StringAttr(name),
-                "points": DenseIntOrFPElementsAttr.from_list(kind, list(points)),
-            }
-        )
-
-    def values(self) -> tuple[int, ...]:
-        """The 257 points."""
-        return tuple(int(v) for v in self.points.get_values())
-
-    def verify_(self) -> None:
-        values = self.values()
-        if len(values) != TABLE_SIZE:
-            raise VerifyException(f"a table has {TABLE_SIZE} points, got {len(values)}")
-        low, high = int_range(16)
-        if not all(low <= v <= high for v in values):
-            raise VerifyException("table points must fit in 16 bits")
-
-
-@irdl_op_definition
-class LookupOp(IRDLOperation):
-    """Interpolated table; operand and result are si16.
-
-    i = (x + 32768) >> 8, r = (x + 32768) & 255, y = t[i] + (((t[i+1] - t[i]) * r + 128) >> 8).
-    """
-
-    name = "qnn.lookup"
-    input = operand_def(base(TensorType))
-    table = attr_def(FlatSymbolRefAttrConstr)
-    result = result_def(base(TensorType))
-
-    traits = traits_def(Pure())
-    assembly_format = "$input `in` $table attr-dict `:` functional-type(operands, results)"
-
-    def __init__(self, x: SSAValue, table: str) -> None:
-        super().__init__(
-            operands=[x],
-            attributes={"table": SymbolRefAttr(table)},
-            result_types=[int_tensor(shape_of(x), 16)],
-        )
-
-    def verify_(self) -> None:
-        for value in (self.input, self.result):
-            if int_width(value) != (16, True):
-                raise VerifyException(f"lookup works on si16, got {value.type}")
-        require_same_shape(self.input, self.result)
-        if self.get_toplevel_object().__class__.__name__ == "ModuleOp" and not isinstance(
-            SymbolTable.lookup_symbol(self, self.table), TableOp
-        ):
-            raise VerifyException(f"no table '{self.table.root_reference.data}'")
 
 
 @irdl_op_definition
