@@ -20,6 +20,7 @@ from mohaq.compiler.modules import PRESETS, SpeechOptions, SpeechSRU
 from mohaq.tools.speech.augment import Augment
 from mohaq.tools.speech.batches import batches, run_model
 from mohaq.tools.speech.checkpoint import load_weights, save_weights
+from mohaq.tools.speech.gated import GATED, GatedOptions, SpeechGated
 from mohaq.tools.speech.progress import corpus_progress, train_progress
 from mohaq.tools.speech.recipe import FBANK
 from mohaq.tools.speech.train import TrainOptions, fit, train
@@ -127,6 +128,7 @@ def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
 @pytest.fixture
 def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setitem(PRESETS, "nano", SIZE)
+    monkeypatch.setitem(GATED, "nano-gru", GatedOptions("gru", 6, 5, 4, 3))
     folder = tmp_path / "corpus"
     folder.mkdir()
     for seed, name in enumerate(("train", "validation", "test")):
@@ -150,11 +152,24 @@ def test_train_writes_weights_and_record(corpus: Path, tmp_path: Path) -> None:
     assert torch.equal(stored.eval()(x), result.model(x))
 
 
+def test_a_gated_network_trains_by_the_same_recipe(corpus: Path, tmp_path: Path) -> None:
+    options = replace(OPTIONS, model="nano-gru", epochs=16, plain_epochs=16, patience=16)
+    result = train(corpus, tmp_path / "out", options)
+    assert isinstance(result.model, SpeechGated)
+    assert result.record["recipe"]["model"] == "nano-gru"
+    assert result.record["curve"][-1]["loss"] < 0.9 * result.record["curve"][0]["loss"]
+    stored = SpeechGated("nano-gru")
+    load_weights(stored, result.weights)
+    x = torch.randn(4, 1, 5)
+    assert torch.equal(stored.eval()(x), result.model(x))
+
+
 def test_train_refuses_what_does_not_fit(corpus: Path, tmp_path: Path) -> None:
     with pytest.raises(MohaqError, match="unknown model"):
         train(corpus, tmp_path / "out", replace(OPTIONS, model="nanoo"))
-    with pytest.raises(MohaqError, match="does not fit model 'default'"):
-        train(corpus, tmp_path / "out", OPTIONS)
+    for name in ("default", "lstm"):
+        with pytest.raises(MohaqError, match=f"does not fit model '{name}'"):
+            train(corpus, tmp_path / "out", replace(OPTIONS, model=name))
     (corpus / "test.safetensors").unlink()
     with pytest.raises(MohaqError, match="no such data set"):
         train(corpus, tmp_path / "out", replace(OPTIONS, model="nano"))
