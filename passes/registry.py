@@ -28,6 +28,7 @@ MODULES: Mapping[str, str] = {
     "conv-to-linear": "mohaq.passes.conv_to_linear",
     "fold-batchnorm": "mohaq.passes.fold_batchnorm",
     "lower-to-qnn": "mohaq.passes.lower_to_qnn",
+    "recognize-cells": "mohaq.passes.recognize_cells",
     "time-first": "mohaq.passes.time_first",
     "uniform": "mohaq.passes.apply_assignment",
 }
