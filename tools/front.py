@@ -15,11 +15,18 @@ WIDTH, HEIGHT = 60, 12
 
 
 def bits_text(widths: Mapping[Any, int]) -> str:
-    """Weight x input bits of each layer: '4x8 2x8 ...'."""
+    """Weight x input bits of each layer: '4x8 2x8 ...'; '4x8/2x16' adds recurrent x hidden."""
     layers: dict[str, dict[str, int]] = {}
     for slot, bits in widths.items():
         layers.setdefault(slot.layer, {})[slot.slot] = bits
-    return " ".join(f"{row.get('weight', '-')}x{row.get('input', '-')}" for row in layers.values())
+    return " ".join(
+        "/".join(
+            f"{row.get(matrix, '-')}x{row.get(values, '-')}"
+            for matrix, values in (("weight", "input"), ("recurrent", "hidden"))
+            if matrix == "weight" or matrix in row
+        )
+        for row in layers.values()
+    )
 
 
 def thin(count: int, rows: int = ROWS) -> list[int]:
