@@ -15,13 +15,15 @@ from mohaq.compiler.fx.functions import evaluate
 
 States = tuple[Tensor, ...]
 Step = Callable[[int, States], States]
+Change = Callable[[Tensor], Tensor]
 
 
 class Recurrent(nn.Module):
     """Walks over time; subclasses give the products with the input and the step.
 
     directions: which of the D directions run backwards. functions: of each direction. limit:
-    clip of their inputs.
+    clip of their inputs. feed: what becomes of h' before recurrent products read it; held: of
+    each state between the steps (both for retraining with quantization in the loop).
     """
 
     def __init__(
@@ -34,6 +36,8 @@ class Recurrent(nn.Module):
         self.directions = tuple(directions)
         self.functions = tuple(tuple(f) for f in functions)
         self.limit = limit
+        self.feed: Change | None = None
+        self.held: tuple[Change, ...] = ()
 
     def hold(self, name: str, values: Tensor | None) -> None:
         """A parameter, or None."""
@@ -43,14 +47,26 @@ class Recurrent(nn.Module):
         """The function of x, which is clipped first if there is a limit."""
         return evaluate(function, x if self.limit is None else x.clamp(-self.limit, self.limit))
 
+    def fed(self, h: Tensor) -> Tensor:
+        """h' as recurrent products read it."""
+        return h if self.feed is None else self.feed(h)
+
+    def kept(self, states: States) -> States:
+        """States as they are held between steps."""
+        if not self.held:
+            return states
+        return tuple(keep(s) for keep, s in zip(self.held, states, strict=True))
+
     def walk(
         self, d: int, steps: int, states: States, step: Step, lengths: Tensor | None
     ) -> tuple[Tensor, States]:
         """One direction; a step gives the output first, then the next states."""
         outputs: list[Tensor] = []
         order = range(steps)
+        states = self.kept(states)
         for t in reversed(order) if self.directions[d] else order:
-            out, *following = step(t, states)
+            out, *new_states = step(t, states)
+            following = list(self.kept(tuple(new_states)))
             if lengths is not None:
                 live = (lengths > t)[:, None]
                 following = [
@@ -108,8 +124,9 @@ class Simple(Recurrent):
                 t: int, states: States, d: int = d, functions: Sequence[FunctionAttr] = functions
             ) -> States:
                 (h,) = states
+                fed = self.fed(h)
                 parts = [
-                    self.squash(f, u[t, :, d, g] + h @ self.recurrent[d, g].T)
+                    self.squash(f, u[t, :, d, g] + fed @ self.recurrent[d, g].T)
                     for g, f in enumerate(functions)
                 ]
                 if len(parts) > 1:
@@ -152,14 +169,15 @@ class Gru(Recurrent):
             ) -> States:
                 (h,) = states
                 matrices = self.recurrent[d]
-                r = self.squash(gate, u[t, :, d, 0] + h @ matrices[0].T)
-                z = self.squash(gate, u[t, :, d, 1] + h @ matrices[1].T)
+                fed = self.fed(h)
+                r = self.squash(gate, u[t, :, d, 0] + fed @ matrices[0].T)
+                z = self.squash(gate, u[t, :, d, 1] + fed @ matrices[1].T)
                 if self.reset_after:
-                    fed = h @ matrices[2].T
-                    fed = r * (fed if self.recurrent_bias is None else fed + self.recurrent_bias[d])
+                    v = fed @ matrices[2].T
+                    v = r * (v if self.recurrent_bias is None else v + self.recurrent_bias[d])
                 else:
-                    fed = (r * h) @ matrices[2].T
-                n = self.squash(candidate, u[t, :, d, 2] + fed)
+                    v = self.fed(r * h) @ matrices[2].T
+                n = self.squash(candidate, u[t, :, d, 2] + v)
                 h = (1 - z) * n + z * h
                 return h, h
 
@@ -210,7 +228,7 @@ class Lstm(Recurrent):
     def _step(self, u: Tensor, states: States, d: int) -> States:
         h, c = states
         gate, cell, shown = self.functions[d]
-        i, f, g, o = (u + torch.einsum("bp,ghp->bgh", h, self.recurrent[d])).unbind(1)
+        i, f, g, o = (u + torch.einsum("bp,ghp->bgh", self.fed(h), self.recurrent[d])).unbind(1)
         if self.peephole is not None:
             i, f = i + self.peephole[d, 0] * c, f + self.peephole[d, 1] * c
         i = self.squash(gate, i)
@@ -232,10 +250,19 @@ class Qrnn(Recurrent):
     pooling: str = "fo"
 
     def forward(
-        self, x: Tensor, initial: Tensor | None = None, before: Tensor | None = None
+        self,
+        x: Tensor,
+        initial: Tensor | None = None,
+        before: Tensor | None = None,
+        lengths: Tensor | None = None,
     ) -> States:
-        """x [T, B, I], initial c [D, B, H], the input before [D, B, I]: result, c, last input."""
+        """x [T, B, I], initial c [D, B, H], the input before [D, B, I]: result, c, last input.
+
+        With lengths [B] (the operation has none) steps beyond them count as zeros.
+        """
         window = self.weight.shape[3]
+        if lengths is not None:
+            x = x * (torch.arange(len(x), device=x.device)[:, None] < lengths)[:, :, None]
         outputs, finals, lasts = [], [], []
         for d, reverse in enumerate(self.directions):
             taps = [x]
@@ -259,7 +286,7 @@ class Qrnn(Recurrent):
                 return (c if self.pooling == "f" else gates[t, :, 1] * c), c
 
             given = start(initial, d, x, self.weight.shape[2])
-            y, (c,) = self.walk(d, x.shape[0], (given,), step, None)
+            y, (c,) = self.walk(d, x.shape[0], (given,), step, lengths)
             outputs.append(y)
             finals.append(c)
             lasts.append(x[0] if reverse else x[-1])
