@@ -2,6 +2,7 @@
 
 Layers are `call_module` nodes whose `meta` carries what the passes wrote:
 `meta["quant"]` = {slot: {"width", "scale"}}, `meta["calibration"]` = {slot: {width: clip}}.
+Parameters that are no module's are `get_attr` nodes with `meta["parameter"]` = symbol.
 Other operations are `call_function` nodes; gradients flow through all of them.
 """
 
@@ -89,6 +90,7 @@ class _Builder:
             else:
                 self.root.register_buffer(target, data)
             self.nodes[value] = self.graph.get_attr(target)
+            self.nodes[value].meta["parameter"] = owner.symbol
         return self.nodes[value]
 
     def tensor(self, value: SSAValue) -> torch.Tensor:
