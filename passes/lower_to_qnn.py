@@ -46,6 +46,7 @@ from mohaq.passes.lowering.lstm import lower_lstm
 from mohaq.passes.lowering.qrnn import lower_qrnn
 from mohaq.passes.lowering.rnn import lower_rnn
 from mohaq.passes.lowering.sru import lower_sru
+from mohaq.passes.lowering.tables import form_of
 
 LAYER_KEY = "layer"
 """Attribute of lowered operations: the layer that they belong to, for reports."""
@@ -174,6 +175,7 @@ def _lower(
     source = op.operands[0]
     slots = _held(_slots(op), stored[source])
     last = build.block.last_op
+    build.form = form_of(op)
     if isinstance(op, LinearOp):
         values[op.result] = lower_linear(
             op, values[source], slots, stored[source], stored[op.result], build

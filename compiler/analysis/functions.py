@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mohaq.compiler.dialects.nn import FunctionAttr
+from mohaq.compiler.dialects.nn import CellOp, FunctionAttr, LayerOp, QrnnOp, SruOp
 
 TABLED = ("sigmoid", "tanh", "softsign", "hard_sigmoid", "scaled_tanh")
 """Functions that become interpolated tables when their results are bounded by one."""
@@ -21,3 +21,17 @@ def is_bounded(function: FunctionAttr) -> bool:
 def is_exact(function: FunctionAttr) -> bool:
     """Whether the function is unbounded, but exact on any grid."""
     return function.kind in EXACT
+
+
+def functions_of(op: LayerOp) -> tuple[FunctionAttr, ...]:
+    """The functions of a layer's cell, each once, in the order of its roles."""
+    match op:
+        case CellOp():
+            used = [f for d in range(op.directions) for f in op.functions(d)]
+        case SruOp():
+            used = [FunctionAttr.of("sigmoid"), FunctionAttr.of(op.activation.data)]
+        case QrnnOp():
+            used = [FunctionAttr.of("tanh"), FunctionAttr.of("sigmoid")]
+        case _:
+            used = []
+    return tuple(dict.fromkeys(used))

@@ -16,12 +16,14 @@ from xdsl.ir import Block, Operation, SSAValue
 
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import qnn
+from mohaq.compiler.dialects.nn import FunctionAttr
 from mohaq.compiler.dialects.param import DeclareOp, LoadOp
 from mohaq.compiler.dialects.qnn.elementwise import signed_bits
 from mohaq.compiler.dialects.qnn.matmul import NEUTRAL_ACCUMULATOR
 from mohaq.compiler.dialects.quant import GridAttr
 from mohaq.compiler.parameters import ParameterStore, storage_dtype, tensor_type
-from mohaq.compiler.quantizer import derive_multiplier, quantize
+from mohaq.compiler.quantizer import MAX_SHIFT, derive_multiplier, quantize
+from mohaq.passes.lowering.tables import DEFAULT_FORM, TableForm, table_name, table_points
 
 BIAS_BITS = 16
 ALIGNED_BITS = 30
@@ -88,6 +90,7 @@ class Builder:
     floats: ParameterStore
     integers: ParameterStore
     tables: dict[str, qnn.TableOp] = field(default_factory=dict)
+    form: TableForm = DEFAULT_FORM
     outer: Builder | None = None
 
     def add(self, op: Operation) -> SSAValue:
@@ -108,10 +111,11 @@ class Builder:
             raise MohaqError(f"two different integer parameters are called '{name}'")
         return self.add(LoadOp(name, kind))
 
-    def table(self, name: str, points: Sequence[int]) -> str:
-        """Declare a table once; gives its symbol."""
+    def table(self, function: FunctionAttr) -> str:
+        """Declare a function's table once, in the layer's form; gives its symbol."""
+        name = table_name(function, self.form)
         if name not in self.tables:
-            made = qnn.TableOp(name, points)
+            made = qnn.TableOp(name, table_points(function, self.form))
             self.tables[name] = made
             self._declare(made)
         return name
@@ -213,11 +217,9 @@ class Builder:
         """Add a 16-bit bias [N], aligned by a power of two.
 
         The alignment uses the bias's 16 bits as well as it can: sums are shifted left when the
-        bias is fine beside them, the bias is shifted left when it is coarse. Without a bias the
-        sums stay as they are, unless the input has a zero point.
-
-        Raises:
-            MohaqError: the bias is larger than any sum could reach by far too much.
+        bias is fine beside them, the bias is shifted left when it is coarse, and sums that are
+        nothing beside the bias are rounded to coarser steps first. Without a bias the sums stay
+        as they are, unless the input has a zero point.
         """
         total = None if bias is None else np.asarray(bias, dtype=np.float64)
         if sums.missing is not None:
@@ -233,15 +235,15 @@ class Builder:
             shift = math.floor(math.log2(((1 << (BIAS_BITS - 1)) - 1) / top))
         acc_shift = min(max(shift, 0), max(0, ALIGNED_BITS - bits))
         bias_shift = max(-shift, 0)
+        value, held = sums.value, sums.steps
         if bias_shift > MAX_BIAS_SHIFT:
-            worst = int(relative.argmax())
-            step = float(np.broadcast_to(sums.steps, total.shape)[worst])
-            raise MohaqError(
-                f"the bias of '{name}' is 2^{bias_shift} steps of its sums and cannot be aligned",
-                why=f"largest bias {abs(total[worst]):g}, step of the sums {step:g}",
-            )
-        steps = sums.steps * 2.0 ** (bias_shift - acc_shift)
+            # Sums so far below the bias's last bit (MAX_BIAS_SHIFT - 15 bits below its first)
+            # that what they lose here cannot be seen.
+            drop = bias_shift - MAX_BIAS_SHIFT
+            value = self.add(qnn.RequantizeOp(value, [1], [min(drop, MAX_SHIFT)], bits))
+            held, bias_shift = held * 2.0**drop, MAX_BIAS_SHIFT
+        steps = held * 2.0 ** (bias_shift - acc_shift)
         q = quantize(total / steps, GridAttr.of(BIAS_BITS, 1.0))
         loaded = self.parameter(f"{name}.q", q, BIAS_BITS)
-        made = self.add(qnn.BiasOp(sums.value, loaded, acc_shift, bias_shift))
-        return Sums(made, sums.steps * 2.0**-acc_shift)
+        made = self.add(qnn.BiasOp(value, loaded, acc_shift, bias_shift))
+        return Sums(made, held * 2.0**-acc_shift)

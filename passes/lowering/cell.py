@@ -20,7 +20,7 @@ from mohaq.compiler.dialects.qnn.elementwise import signed_bits
 from mohaq.compiler.dialects.quant import GridAttr
 from mohaq.compiler.quantizer import derive_multiplier
 from mohaq.passes.lowering.builder import Builder
-from mohaq.passes.lowering.tables import ONE, input_step, table_name, table_points
+from mohaq.passes.lowering.tables import ONE, input_step
 
 BITS = 16
 FRACTION = 15
@@ -95,8 +95,7 @@ def rectified(body: Builder, value: SSAValue) -> SSAValue:
 
 def lookup(body: Builder, value: SSAValue, function: FunctionAttr) -> Applied:
     """The table of a bounded function; the value is in the table's input steps."""
-    table = body.table(table_name(function), table_points(function))
-    return Applied(body.add(qnn.LookupOp(value, table)), UNIT_GRID.step)
+    return Applied(body.add(qnn.LookupOp(value, body.table(function))), UNIT_GRID.step)
 
 
 def squash(

@@ -123,7 +123,13 @@ class Loop:
         )
         self._block, self._build = block, build
         self.body = Builder(
-            build.module, block, build.floats, build.integers, build.tables, outer=build
+            build.module,
+            block,
+            build.floats,
+            build.integers,
+            build.tables,
+            build.form,
+            outer=build,
         )
         self.steps = list(block.args[: len(self._streams)])
         self.states = list(block.args[len(self._streams) :])

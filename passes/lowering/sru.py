@@ -17,7 +17,7 @@ from mohaq.compiler.dialects.types import DYNAMIC, element_of, int_tensor, shape
 from mohaq.compiler.quantizer import quantize
 from mohaq.passes.lowering.builder import Builder
 from mohaq.passes.lowering.cell import Applied, aligned, of_state
-from mohaq.passes.lowering.tables import ONE, SIGMOID, sigmoid_points
+from mohaq.passes.lowering.tables import ONE, SIGMOID
 
 STATE_BITS = 16
 FRACTION = 15
@@ -101,8 +101,8 @@ def _scan(
     )
     u_x, u_f, u_r, *rest = block.args
     skip, before = (rest[0], rest[1]) if len(rest) == 2 else (None, rest[0])
-    body = Builder(build.module, block, build.floats, build.integers, build.tables)
-    table = build.table(SIGMOID, sigmoid_points())
+    body = Builder(build.module, block, build.floats, build.integers, build.tables, build.form)
+    table = build.table(FunctionAttr.of(SIGMOID))
 
     def squash(u: SSAValue, v: SSAValue) -> SSAValue:
         """sigmoid(u + v c'): the product goes to the gate grid, the sum saturates."""

@@ -1,21 +1,34 @@
-"""Function tables as constants of the program (DESIGN D5)."""
+"""Function tables as constants of the program (DESIGN D5).
+
+A table is 256 segments with lines between their ends, unless a layer says otherwise
+(`TableForm`): fewer segments, or steps without lines.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
 
+import numpy as np
+from xdsl.dialects.builtin import DictionaryAttr, IntegerAttr, StringAttr, i64
+from xdsl.ir import Operation
+
+from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects.nn import FunctionAttr
-from mohaq.compiler.dialects.qnn.table import TABLE_SIZE
+from mohaq.compiler.dialects.qnn.table import INPUT_BITS, SEGMENTS, TABLE_SIZE
+from mohaq.compiler.interpreters.integer import interpolate
 
 SIGMOID = "sigmoid"
 
 ONE = 1 << 15
 """1.0 of the table results (Q0.15); the largest result is 32767."""
 
-HALF = (TABLE_SIZE - 1) // 2
-SEGMENT = 1 << 8
+FORM_KEY = "nonlinear"
+"""Attribute of a layer: the form of its tables."""
 
+LINES, STEPS = "pwl", "lut"
 WIDE = 2.0**-11
 """Step of the inputs of a table over [-16, 16): Q4.11."""
 
@@ -36,11 +49,72 @@ def sigmoid_points() -> list[int]:
     ]
 
 
+@dataclass(frozen=True)
+class TableForm:
+    """How a layer's functions are approximated.
+
+    Attributes:
+        kind: `pwl`, lines between the ends of segments, or `lut`, one value a step.
+        segments: segments or steps over the whole input range, a power of two from 4 to 256.
+
+    Raises:
+        MohaqError: another kind or number.
+    """
+
+    kind: str = LINES
+    segments: int = TABLE_SIZE - 1
+
+    def __post_init__(self) -> None:
+        if self.kind not in {LINES, STEPS}:
+            raise MohaqError(
+                f"no approximation '{self.kind}'", hint=f"{LINES} (lines) or {STEPS} (steps)"
+            )
+        if self.segments not in SEGMENTS:
+            raise MohaqError(
+                f"a table of {self.segments} segments",
+                hint=f"segments is one of {', '.join(map(str, SEGMENTS))}",
+            )
+
+    @property
+    def attribute(self) -> DictionaryAttr:
+        """As a layer carries it."""
+        held = {"kind": StringAttr(self.kind), "segments": IntegerAttr(self.segments, i64)}
+        return DictionaryAttr(held)
+
+
+DEFAULT_FORM = TableForm()
+
+
+def form_of(op: Operation) -> TableForm:
+    """The form that a layer's tables have.
+
+    Raises:
+        MohaqError: the layer's annotation cannot be read.
+    """
+    held = op.attributes.get(FORM_KEY)
+    if held is None:
+        return DEFAULT_FORM
+    if isinstance(held, DictionaryAttr):
+        kind, segments = held.data.get("kind"), held.data.get("segments")
+        if isinstance(kind, StringAttr) and isinstance(segments, IntegerAttr):
+            return TableForm(kind.data, segments.value.data)
+    raise MohaqError(
+        f"the attribute '{FORM_KEY}' of '{op.name}' cannot be read",
+        why=str(held),
+        hint='write {kind = "pwl", segments = 64 : i64}',
+    )
+
+
+def _sigmoid(x: float) -> float:
+    return 1.0 / (1.0 + math.exp(-x))
+
+
 def _hard_sigmoid(x: float, alpha: float, beta: float) -> float:
     return min(1.0, max(0.0, alpha * x + beta))
 
 
 FORMULAS: dict[str, Callable[..., float]] = {
+    SIGMOID: _sigmoid,
     "tanh": math.tanh,
     "softsign": lambda x: x / (1.0 + abs(x)),
     "hard_sigmoid": _hard_sigmoid,
@@ -53,32 +127,51 @@ def input_step(function: FunctionAttr) -> float:
     return NARROW if function.kind == "tanh" else WIDE
 
 
-def table_name(function: FunctionAttr) -> str:
-    """Symbol of the table: the function's name and parameters."""
+def table_name(function: FunctionAttr, form: TableForm = DEFAULT_FORM) -> str:
+    """Symbol of the table: the function's name and parameters, and a form that is not usual."""
     parts = [repr(v).replace(".", "p").replace("-", "m").replace("+", "") for v in function.values]
+    if form != DEFAULT_FORM:
+        parts.append(f"{form.kind}{form.segments}")
     return "_".join([function.kind, *parts])
 
 
-def table_points(function: FunctionAttr) -> list[int]:
-    """The function at its 257 points, rounded half up to Q0.15, at most 32767.
+def table_points(function: FunctionAttr, form: TableForm = DEFAULT_FORM) -> list[int]:
+    """The points of a function's table, rounded half up to Q0.15, at most 32767.
 
-    All but sigmoid: a point is moved by half the error that the chords on both sides of it have
-    in their middles, (e_left + e_right) / 4, so that the error of the interpolation is spread
-    to both signs and its largest value halves.
+    Lines: all but the usual sigmoid have their points moved by half the error that the chords
+    on both sides of it have in their middles, (e_left + e_right) / 4, so that the error of the
+    interpolation is spread to both signs and its largest value halves.
+
+    Steps: the middle between the function's values at the step's first and last input, which
+    halves the largest error of a function that rises or falls.
     """
-    if function.kind == SIGMOID:
+    if form == DEFAULT_FORM and function.kind == SIGMOID:
         return sigmoid_points()
-    formula, values = FORMULAS[function.kind], function.values
-    width = SEGMENT * input_step(function)
+    formula, values, step = FORMULAS[function.kind], function.values, input_step(function)
+    count, half = form.segments, form.segments // 2
+    inputs = (1 << INPUT_BITS) // count
 
     def at(position: float) -> float:
-        return formula((position - HALF) * width, *values)
+        return formula((position - half) * (inputs * step), *values)
 
     def middle(i: int) -> float:
         """Error of the chord of segment i in its middle; outside the table 0."""
-        if not 0 <= i < TABLE_SIZE - 1:
+        if not 0 <= i < count:
             return 0.0
         return at(i + 0.5) - (at(i) + at(i + 1)) / 2
 
-    points = [at(i) + (middle(i - 1) + middle(i)) / 4 for i in range(TABLE_SIZE)]
+    if form.kind == STEPS:
+        points = [(at(i) + at(i + 1 - 1 / inputs)) / 2 for i in range(count)]
+    else:
+        points = [at(i) + (middle(i - 1) + middle(i)) / 4 for i in range(count + 1)]
     return [max(-ONE, min(ONE - 1, math.floor(p * ONE + 0.5))) for p in points]
+
+
+@cache
+def largest_error(function: FunctionAttr, form: TableForm = DEFAULT_FORM) -> float:
+    """Largest |table - function| over all 65,536 inputs."""
+    inputs = np.arange(-(1 << (INPUT_BITS - 1)), 1 << (INPUT_BITS - 1))
+    made = interpolate(inputs, np.array(table_points(function, form), dtype=np.int64)) / ONE
+    formula, values, step = FORMULAS[function.kind], function.values, input_step(function)
+    real = np.array([formula(x * step, *values) for x in inputs.tolist()])
+    return float(np.abs(made - real).max())
