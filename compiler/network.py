@@ -59,6 +59,11 @@ class Network:
         self._names.append(name)
         return self._block.insert_arg(kind, len(self._block.args))
 
+    @property
+    def arguments(self) -> tuple[SSAValue, ...]:
+        """The program's inputs so far."""
+        return tuple(self._block.args)
+
     def add(self, op: Operation) -> SSAValue:
         """Append any `nn` operation; gives its first result.
 

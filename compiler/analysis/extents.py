@@ -149,8 +149,10 @@ class Extents:
 
     def _reshaped(self, op: nn.ReshapeOp) -> list[Extent | None]:
         held, wanted = self.of(op.input), op.extents
+        like = () if op.like is None else self.of(op.like)
         found: list[Extent | None] = [
-            held[n] if size == 0 else size for n, size in enumerate(wanted)
+            held[n] if size == 0 else like[-2 - size] if size < -1 else size
+            for n, size in enumerate(wanted)
         ]
         if -1 in wanted:
             rest = sympy.Integer(1)

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mohaq.compiler.dialects.nn import FunctionAttr
+from mohaq.compiler.dialects.nn.reshape import target
 
 TABLE: dict[str, Callable[..., Tensor]] = {
     "identity": lambda x: x,
@@ -78,9 +79,9 @@ def reduce(x: Tensor, kind: str, axes: Sequence[int], keep: bool) -> Tensor:
     return x
 
 
-def reshape(x: Tensor, extents: Sequence[int]) -> Tensor:
-    """New extents: 0 keeps the input's, -1 is what remains."""
-    return x.reshape([x.shape[n] if size == 0 else size for n, size in enumerate(extents)])
+def reshape(x: Tensor, extents: Sequence[int], like: Tensor | None = None) -> Tensor:
+    """New extents: 0 keeps the input's, -1 is what remains, -2 - n is extent n of `like`."""
+    return x.reshape(target(x.shape, extents, None if like is None else like.shape))
 
 
 def for_batch(state: Tensor, x: Tensor) -> Tensor:

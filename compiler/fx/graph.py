@@ -265,7 +265,7 @@ class _Builder:
             case ops.TransposeOp():
                 return self.call(torch.permute, op.input, op.order)
             case ops.ReshapeOp():
-                return self.call(f.reshape, op.input, op.extents)
+                return self.call(f.reshape, op.input, op.extents, op.like)
             case ops.UnsqueezeOp():
                 return self.call(f.unsqueeze, op.input, op.axis_numbers)
             case ops.SqueezeOp():

@@ -16,8 +16,18 @@ def transpose(work: Exporter, op: nn.TransposeOp) -> list[str]:
 
 @exports(nn.ReshapeOp)
 def reshape(work: Exporter, op: nn.ReshapeOp) -> list[str]:
-    """Reshape."""
-    return [work.graph.reshape(work.value(op.input), op.extents)]
+    """Reshape; extents of another value through Shape and Gather."""
+    if op.like is None:
+        return [work.graph.reshape(work.value(op.input), op.extents)]
+    sizes = work.graph.node("Shape", [work.value(op.like)])
+    parts = [
+        work.graph.integers([n])
+        if n >= -1
+        else work.graph.node("Gather", [sizes, work.graph.integers([-2 - n])], axis=0)
+        for n in op.extents
+    ]
+    shape = work.graph.node("Concat", parts, axis=0)
+    return [work.graph.node("Reshape", [work.value(op.input), shape])]
 
 
 @exports(nn.UnsqueezeOp)

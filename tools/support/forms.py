@@ -161,6 +161,11 @@ def _cast(sketch: Sketch, x: SSAValue) -> Operation:
     return nn.CastOp(sketch.net.add(nn.CastOp(x, whole=True)), whole=False)
 
 
+def _like(sketch: Sketch, x: SSAValue) -> Operation:
+    rows = sketch.net.add(nn.ReshapeOp(x, (-1, FEATURES)))
+    return nn.ReshapeOp(rows, (nn.extent_of(0), -1, FEATURES), x)
+
+
 def _batch_norm(sketch: Sketch, x: SSAValue) -> Operation:
     var = sketch.net.parameter("var", np.abs(sketch.values(FEATURES)) + 0.1)
     gamma, beta, mean = (sketch.weights(FEATURES) for _ in range(3))
@@ -241,6 +246,7 @@ FORMS: tuple[Form, ...] = (
     Form("reduce", nn.ReduceOp, lambda _, x: nn.ReduceOp("mean", x, [2])),
     Form("transpose", nn.TransposeOp, lambda _, x: nn.TransposeOp(x, (1, 0, 2))),
     Form("reshape", nn.ReshapeOp, lambda _, x: nn.ReshapeOp(x, (0, 0, 2, 3))),
+    Form("reshape, like", nn.ReshapeOp, _like),
     Form("unsqueeze", nn.UnsqueezeOp, lambda _, x: nn.UnsqueezeOp(x, [0])),
     Form(
         "squeeze",

@@ -36,13 +36,13 @@ from mohaq.compiler.dialects.nn.planes import Conv2dOp, Pool2dOp
 from mohaq.compiler.dialects.nn.qrnn import POOLINGS, QrnnOp
 from mohaq.compiler.dialects.nn.quantize import FakeQuantizeOp
 from mohaq.compiler.dialects.nn.recurrent import DIRECTIONS, CellOp, RecurrentOp
+from mohaq.compiler.dialects.nn.reshape import ReshapeOp, extent_of
 from mohaq.compiler.dialects.nn.rnn import LiGruOp, RnnOp
 from mohaq.compiler.dialects.nn.shape import (
     PAD_MODES,
     ConcatOp,
     FlipOp,
     PadOp,
-    ReshapeOp,
     SliceOp,
     SqueezeOp,
     TransposeOp,
@@ -138,4 +138,5 @@ __all__ = [
     "TransposeOp",
     "UnaryOp",
     "UnsqueezeOp",
+    "extent_of",
 ]

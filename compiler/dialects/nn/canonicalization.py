@@ -79,7 +79,7 @@ def _changes_nothing(op: Operation) -> bool:
             return not op.axis_numbers
         case nn.UnaryOp():
             return op.function.kind == "identity"
-        case nn.ReshapeOp():
+        case nn.ReshapeOp() if op.like is None:
             return _keeps_shape(op.extents, shape_of(op.input), shape_of(op.result))
     return False
 
@@ -135,6 +135,8 @@ class ComposeReshapes(RewritePattern):
         if not isinstance(op, nn.ReshapeOp) or not isinstance(op.input.owner, nn.ReshapeOp):
             return
         inner = op.input.owner
+        if op.like is not None or inner.like is not None:
+            return
         # A kept extent is what the inner one wrote there: a number, or kept in its turn.
         extents = [inner.extents[n] if size == 0 else size for n, size in enumerate(op.extents)]
         if extents.count(-1) > 1:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from xdsl.dialects.builtin import ArrayAttr, BoolAttr, IntegerAttr, StringAttr, TensorType, i64
+from xdsl.dialects.builtin import (
+    ArrayAttr,
+    BoolAttr,
+    IntegerAttr,
+    StringAttr,
+    TensorType,
+    f32,
+    i64,
+)
 from xdsl.ir import SSAValue
 from xdsl.irdl import (
     IRDLOperation,
@@ -21,10 +29,31 @@ from xdsl.utils.exceptions import VerifyException
 from mohaq.compiler.dialects.nn.canonicalization import MoveTrait, SumTrait
 from mohaq.compiler.dialects.nn.function import FunctionAttr
 from mohaq.compiler.dialects.nn.layer import require_shape, shape_text
-from mohaq.compiler.dialects.types import DYNAMIC, float_tensor, require_f32, shape_of
+from mohaq.compiler.dialects.types import (
+    DYNAMIC,
+    element_of,
+    float_tensor,
+    int_type,
+    require_f32,
+    shape_of,
+)
 
 BINARY = ("add", "sub", "mul", "div", "pow", "max", "min")
+REAL_ONLY = ("div", "pow", "mean", "l2")
+"""Not defined on whole numbers."""
+
 REDUCTIONS = ("mean", "sum", "max", "min", "prod", "l2")
+
+
+def require_one_kind(*values: SSAValue) -> None:
+    """All real, or all whole numbers.
+
+    Raises:
+        VerifyException: anything else.
+    """
+    kinds = {element_of(value) for value in values}
+    if len(kinds) != 1 or not kinds <= {f32, int_type(64)}:
+        raise VerifyException(f"expected real or whole numbers, got {', '.join(map(str, kinds))}")
 
 
 def broadcast(a: Sequence[int], b: Sequence[int]) -> tuple[int, ...]:
@@ -72,7 +101,10 @@ class UnaryOp(IRDLOperation):
 
 @irdl_op_definition
 class BinaryOp(IRDLOperation):
-    """A scalar function of two tensors with NumPy broadcasting: `nn.binary "add" %a, %b`."""
+    """A scalar function of two tensors with NumPy broadcasting: `nn.binary "add" %a, %b`.
+
+    Both are real, or both are whole numbers (si64; no division then).
+    """
 
     name = "nn.binary"
     lhs = operand_def(base(TensorType))
@@ -87,14 +119,17 @@ class BinaryOp(IRDLOperation):
         super().__init__(
             operands=[lhs, rhs],
             attributes={"kind": StringAttr(kind)},
-            result_types=[float_tensor(broadcast(shape_of(lhs), shape_of(rhs)))],
+            result_types=[
+                TensorType(element_of(lhs), list(broadcast(shape_of(lhs), shape_of(rhs))))
+            ],
         )
 
     def verify_(self) -> None:
-        for value in (*self.operands, self.result):
-            require_f32(value)
+        require_one_kind(*self.operands, self.result)
         if self.kind.data not in BINARY:
             raise VerifyException(f"'{self.kind.data}' is none of {', '.join(BINARY)}")
+        if self.kind.data in REAL_ONLY and element_of(self.lhs) != f32:
+            raise VerifyException(f"'{self.kind.data}' of whole numbers")
         require_shape("result", self.result, broadcast(shape_of(self.lhs), shape_of(self.rhs)))
 
 
@@ -163,7 +198,10 @@ class SoftmaxOp(IRDLOperation):
 
 @irdl_op_definition
 class ReduceOp(IRDLOperation):
-    """Reduction over extents (counted from 0), which stay as 1 with `keep`."""
+    """Reduction over extents (counted from 0), which stay as 1 with `keep`.
+
+    Of real or whole numbers (si64; no mean and no length then).
+    """
 
     name = "nn.reduce"
     input = operand_def(base(TensorType))
@@ -185,7 +223,9 @@ class ReduceOp(IRDLOperation):
                 "axes": ArrayAttr([IntegerAttr(a, i64) for a in chosen]),
                 "keep": BoolAttr.from_bool(keep),
             },
-            result_types=[float_tensor(_reduced(shape_of(x), chosen, keep=keep))],
+            result_types=[
+                TensorType(element_of(x), list(_reduced(shape_of(x), chosen, keep=keep)))
+            ],
         )
 
     @property
@@ -194,10 +234,12 @@ class ReduceOp(IRDLOperation):
         return tuple(a.value.data for a in self.axes)
 
     def verify_(self) -> None:
-        require_f32(self.input)
+        require_one_kind(self.input, self.result)
         shape, axes = shape_of(self.input), self.axis_numbers
         if self.kind.data not in REDUCTIONS:
             raise VerifyException(f"'{self.kind.data}' is none of {', '.join(REDUCTIONS)}")
+        if self.kind.data in REAL_ONLY and element_of(self.input) != f32:
+            raise VerifyException(f"'{self.kind.data}' of whole numbers")
         if not axes or any(not 0 <= a < len(shape) for a in axes):
             raise VerifyException(f"{shape_text(self.input)} has no axes {axes}")
         keep = bool(self.keep.value.data)

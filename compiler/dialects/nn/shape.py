@@ -85,69 +85,6 @@ class TransposeOp(IRDLOperation):
 
 
 @irdl_op_definition
-class ReshapeOp(IRDLOperation):
-    """The elements in row-major order under new extents.
-
-    `shape` as in ONNX: 0 keeps the input's extent at that place, -1 (at most once) is what
-    remains.
-    """
-
-    name = "nn.reshape"
-    input = operand_def(base(TensorType))
-    shape = attr_def(ArrayAttr[IntegerAttr])
-    result = result_def(base(TensorType))
-
-    traits = traits_def(Pure(), MoveTrait())
-    assembly_format = "$input attr-dict `:` functional-type(operands, results)"
-
-    def __init__(self, x: SSAValue, shape: Sequence[int]) -> None:
-        super().__init__(
-            operands=[x],
-            attributes={"shape": _array(shape)},
-            result_types=[_like(x, reshaped(shape_of(x), shape))],
-        )
-
-    @property
-    def extents(self) -> tuple[int, ...]:
-        """The new extents, with 0 and -1 as written."""
-        return _numbers(self.shape)
-
-    def verify_(self) -> None:
-        require_shape("result", self.result, reshaped(shape_of(self.input), self.extents))
-
-
-def reshaped(shape: Sequence[int], wanted: Sequence[int]) -> tuple[int, ...]:
-    """Shape after a reshape, with symbolic extents.
-
-    Raises:
-        VerifyException: the elements do not fit.
-    """
-    if list(wanted).count(-1) > 1 or any(
-        n < -1 or (n == 0 and i >= len(shape)) for i, n in enumerate(wanted)
-    ):
-        raise VerifyException(f"cannot reshape {tuple(shape)} to {tuple(wanted)}")
-    copied = {i for i, n in enumerate(wanted) if n == 0}
-    # Extents that are copied cancel, known or not.
-    before = [n for i, n in enumerate(shape) if i not in copied]
-    after = [n for n in wanted if n > 0]
-    total, rest = 1, 1
-    for n in before:
-        total *= n if n != DYNAMIC else 1
-    for n in after:
-        rest *= n
-    known = DYNAMIC not in before
-    left: int | None = None
-    if known and -1 in wanted and rest and total % rest == 0:
-        left = total // rest
-    if known and left is None and (-1 in wanted or total != rest):
-        raise VerifyException(f"cannot reshape {tuple(shape)} to {tuple(wanted)}")
-    return tuple(
-        shape[i] if n == 0 else (DYNAMIC if left is None else left) if n == -1 else n
-        for i, n in enumerate(wanted)
-    )
-
-
-@irdl_op_definition
 class UnsqueezeOp(IRDLOperation):
     """New extents of 1 at `axes` of the result (counted from 0)."""
 

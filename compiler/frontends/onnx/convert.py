@@ -297,7 +297,7 @@ class GraphImporter:
             made = found if isinstance(found, list) else [found]
         for name, value in zip(node.outputs, made, strict=False):
             if name:
-                self.values[name] = value
+                self.values[name] = _known(value)
 
     def _moved(self, node: Node, converter: Converter) -> list[Held] | None:
         """Integers that only move: the real values move, and the grid stays with them."""
@@ -336,6 +336,16 @@ class GraphImporter:
                 return None
             inputs.append(found)
         return self.fold(node.proto, inputs)
+
+
+def _known(value: Held) -> Held:
+    """Sizes that turned out to be numbers as numbers."""
+    if not isinstance(value, np.ndarray) or value.dtype != object:
+        return value
+    numbers = [whole(v) for v in value.reshape(-1).tolist()]
+    if None in numbers:
+        return value
+    return np.array(numbers, dtype=np.int64).reshape(value.shape)
 
 
 def whole(value: Any) -> int | None:

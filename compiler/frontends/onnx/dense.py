@@ -8,6 +8,8 @@ from xdsl.ir import SSAValue
 from mohaq.compiler.dialects import nn
 from mohaq.compiler.dialects.nn import FunctionAttr
 from mohaq.compiler.dialects.types import shape_of
+from mohaq.compiler.frontends.einsum import UnwritableError
+from mohaq.compiler.frontends.einsum import einsum as written
 from mohaq.compiler.frontends.onnx.convert import (
     Array,
     GraphImporter,
@@ -115,6 +117,16 @@ def gemm(work: GraphImporter, node: Node) -> Held:
             c = work.add(node, nn.UnaryOp(FunctionAttr.of("affine", beta), c))
         made = work.add(node, nn.BinaryOp("add", made, c))
     return made
+
+
+@converts("Einsum", to="nn.matmul, nn.reduce and nn.transpose")
+def einsum(work: GraphImporter, node: Node) -> Held:
+    """Of one or two tensors."""
+    tensors = [work.tensor(node, n) for n in range(len(node.inputs))]
+    try:
+        return written(str(node.get("equation")), tensors, lambda op: work.add(node, op))
+    except UnwritableError as error:
+        raise node.refuse(str(error), "MatMul and Transpose") from None
 
 
 @converts("BatchNormalization", to="nn.batch_norm")

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import sympy
+from xdsl.dialects.builtin import IntegerType
 from xdsl.ir import SSAValue
 
 from mohaq.compiler.dialects import nn
 from mohaq.compiler.dialects.nn import FunctionAttr
-from mohaq.compiler.dialects.types import shape_of
+from mohaq.compiler.dialects.types import element_of, shape_of
 from mohaq.compiler.frontends.onnx.convert import (
     Array,
     GraphImporter,
@@ -130,7 +131,10 @@ def binary(work: GraphImporter, node: Node) -> Held:
             return work.add(node, nn.UnaryOp(function, work.tensor(node, 0)))
     kind = {"Sum": "add", "Mean": "add"}.get(node.kind, node.kind.lower())
     _check_spread(work, node, held)
-    operands = [_operand(work, node, n) for n in range(len(held))]
+    whole = node.kind != "Pow" and any(
+        isinstance(h, SSAValue) and isinstance(element_of(h), IntegerType) for h in held
+    )
+    operands = [_operand(work, node, n, whole=whole) for n in range(len(held))]
     made = operands[0]
     if node.get("broadcast") and len(shape_of(operands[1])) < len(shape_of(made)):
         operands[1] = _aligned(work, node, made, operands[1])
@@ -141,11 +145,11 @@ def binary(work: GraphImporter, node: Node) -> Held:
     return made
 
 
-def _operand(work: GraphImporter, node: Node, position: int) -> SSAValue:
+def _operand(work: GraphImporter, node: Node, position: int, *, whole: bool) -> SSAValue:
     found = work.held(node, position)
     if isinstance(found, Spread):  # repeats what broadcasting repeats anyway
         return work.as_value(node, found.value, node.inputs[position])
-    if isinstance(found, np.ndarray) and found.dtype.kind in "iu":
+    if isinstance(found, np.ndarray) and found.dtype.kind in "iu" and not whole:
         found = found.astype(np.float32)  # exponents of Pow may be integers
         return work.as_value(node, found, node.inputs[position])
     return work.tensor(node, position)

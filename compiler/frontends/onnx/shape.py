@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import sympy
 from xdsl.dialects.builtin import IntegerType
-from xdsl.ir import SSAValue
 
 from mohaq.compiler.dialects import nn
 from mohaq.compiler.dialects.types import DYNAMIC, element_of, shape_of
+from mohaq.compiler.frontends.extents import reshape_of
 from mohaq.compiler.frontends.onnx.convert import (
     GraphImporter,
     GridConstant,
@@ -63,27 +62,16 @@ def reshape(work: GraphImporter, node: Node) -> Held:
     value = work.tensor(node, 0)
     if node.get("allowzero", 0) and 0 in wanted:
         raise node.refuse("it makes an empty tensor")
-    return work.add(node, nn.ReshapeOp(value, _written(work, node, value, wanted)))
-
-
-def _written(work: GraphImporter, node: Node, value: SSAValue, wanted: Sequence[Any]) -> list[int]:
-    """Sizes as 0 (the input's), -1 (the rest) or a number."""
     have = work.extents.of(value)
-    found: list[int] = []
-    for place, size in enumerate(wanted):
-        if isinstance(size, int) and size != 0:
-            found.append(size)
-        elif size == 0 or (place < len(have) and size == have[place]):
-            found.append(0)
-        elif -1 not in found and -1 not in wanted:
-            found.append(-1)
-        else:
-            raise node.refuse(
-                f"it gives {[str(w) for w in wanted]} two symbolic extents that the input "
-                f"{[str(h) for h in have]} does not have at these places",
-                "an export with a fixed batch size",
-            )
-    return found
+    wanted = [have[n] if w == 0 and n < len(have) else w for n, w in enumerate(wanted)]
+    made = reshape_of(value, wanted, work.extents, work.net.arguments, lambda a, b: bool(a == b))
+    if made is None:
+        raise node.refuse(
+            f"it gives {[str(w) for w in wanted]}: no value at hand has these symbolic extents "
+            f"(its input is {[str(h) for h in have]})",
+            "an export with a fixed batch size",
+        )
+    return work.add(node, made)
 
 
 @converts("Flatten", to="nn.reshape")
@@ -296,7 +284,16 @@ def pad(work: GraphImporter, node: Node) -> Held:
 
 @converts("Tile", to="nn.concat")
 def tile(work: GraphImporter, node: Node) -> Held:
-    """A few copies one after the other."""
+    """A few copies one after the other; an extent of 1 may be repeated to a symbolic size."""
+    held, repeats = work.held(node, 0), work.held(node, 1)
+    if isinstance(repeats, np.ndarray) and repeats.dtype == object:
+        have = sizes_of(work, node, held)
+        counts = repeats.reshape(-1).tolist()
+        if any(count != 1 and size != 1 for count, size in zip(counts, have, strict=True)):
+            raise node.refuse("it repeats several elements to a symbolic size")
+        after = (c if s == 1 else s for s, c in zip(have, counts, strict=True))
+        small = held if isinstance(held, np.ndarray) else work.tensor(node, 0)
+        return Spread(small, tuple(s if whole(s) is None else whole(s) for s in after))
     x = work.tensor(node, 0)
     for axis, count in enumerate(work.numbers(node, 1, "repeats")):
         if not 1 <= count <= 64:

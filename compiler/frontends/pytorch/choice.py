@@ -6,12 +6,12 @@ A tensor of truth values is a float32 tensor of 0 and 1 here.
 from __future__ import annotations
 
 import torch
-from xdsl.dialects.builtin import IntegerType
 from xdsl.ir import SSAValue
 
 from mohaq.compiler.dialects import nn
 from mohaq.compiler.dialects.nn import FunctionAttr
-from mohaq.compiler.dialects.types import element_of, shape_of
+from mohaq.compiler.dialects.types import shape_of
+from mohaq.compiler.frontends.pytorch.elementwise import is_whole
 from mohaq.compiler.frontends.pytorch.importer import Call, Filled, Held, Importer, handles
 
 RELATIONS = {
@@ -24,17 +24,13 @@ RELATIONS = {
 }
 
 
-def _whole(value: SSAValue) -> bool:
-    return isinstance(element_of(value), IntegerType)
-
-
 def _beside(call: Call, found: Held, other: SSAValue, title: str) -> SSAValue:
     """A number or tensor as a value with the element type of another one."""
     if isinstance(found, Filled):
         found = found.value
     if isinstance(found, (bool, int, float)):
         limit = torch.finfo(torch.float32).max  # parameters are finite; so is what is compared
-        kind = torch.int64 if _whole(other) else torch.float32
+        kind = torch.int64 if is_whole(other) else torch.float32
         held = torch.tensor([max(-limit, min(limit, found))]).to(kind)
         return call.work.parameter(title, held)
     return call.work.as_value(call, found, title)
@@ -49,7 +45,7 @@ def compare(_: Importer, call: Call) -> Held:
     """0 and 1, of two tensors or a tensor and a number."""
     x = call.tensor("self")
     other = _beside(call, call.raw("other"), x, f"{call.node.name}.number")
-    if _whole(other) != _whole(x):
+    if is_whole(other) != is_whole(x):
         raise call.refuse("it compares whole numbers with real ones")
     name = call.name.removeprefix("aten.")
     made = call.add(nn.CompareOp(RELATIONS[name], x, other))
@@ -178,4 +174,4 @@ def cast(_: Importer, call: Call) -> Held:
         zero = _beside(call, 0, held, f"{call.node.name}.zero")
         return _not(call, call.add(nn.CompareOp("equal", held, zero)))
     whole = not value.dtype.is_floating_point
-    return held if whole == _whole(held) else call.add(nn.CastOp(held, whole=whole))
+    return held if whole == is_whole(held) else call.add(nn.CastOp(held, whole=whole))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import torch
+from xdsl.dialects.builtin import IntegerType
 from xdsl.ir import SSAValue
 
 from mohaq.compiler.dialects import nn
 from mohaq.compiler.dialects.nn import FunctionAttr
-from mohaq.compiler.dialects.types import shape_of
+from mohaq.compiler.dialects.types import element_of, shape_of
 from mohaq.compiler.frontends.pytorch.importer import (
     Call,
     Filled,
@@ -195,6 +196,11 @@ def binary(_: Importer, call: Call) -> Held:
         if alpha != 1.0:
             raise call.refuse("rsub with alpha")
     left, right = _small(call, left, right), _small(call, right, left)
+    for one, other in ((left, right), (right, left)):
+        if isinstance(one, int) and isinstance(other, SSAValue) and is_whole(other):
+            held = call.work.parameter(f"{call.node.name}.number", torch.tensor([one]))
+            sides = (held, other) if one is left else (other, held)
+            return call.add(nn.BinaryOp(kind, *sides))
     if isinstance(right, (int, float)) and isinstance(left, SSAValue):
         return _with_number(call, kind, left, float(right) * alpha)
     if isinstance(left, (int, float)) and isinstance(right, SSAValue):
@@ -204,6 +210,11 @@ def binary(_: Importer, call: Call) -> Held:
     if alpha != 1.0:
         b = call.add(nn.UnaryOp(FunctionAttr.of("affine", alpha), b))
     return call.add(nn.BinaryOp(kind, a, b))
+
+
+def is_whole(value: SSAValue) -> bool:
+    """Whether a value holds whole numbers."""
+    return isinstance(element_of(value), IntegerType)
 
 
 def _small(call: Call, one: Held, other: Held) -> Held:

@@ -21,6 +21,7 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import ConstantArgument, InputKind
 from torch.fx import Node
 
+import mohaq.compiler.frontends.pytorch.attention
 import mohaq.compiler.frontends.pytorch.choice
 import mohaq.compiler.frontends.pytorch.dense
 import mohaq.compiler.frontends.pytorch.elementwise

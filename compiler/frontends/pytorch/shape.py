@@ -11,6 +11,7 @@ from xdsl.ir import SSAValue
 
 from mohaq.compiler.dialects import nn
 from mohaq.compiler.dialects.types import shape_of
+from mohaq.compiler.frontends.extents import reshape_of
 from mohaq.compiler.frontends.pytorch.importer import (
     Call,
     Filled,
@@ -100,27 +101,19 @@ def view(work: Importer, call: Call) -> Held:
 
 
 def reshape_to(work: Importer, call: Call, x: SSAValue, wanted: Sequence[Any]) -> SSAValue:
-    """A reshape with 0 for the input's extents and -1 for one that is left open.
+    """A reshape to numbers and symbolic sizes.
 
     Raises:
-        MohaqError: two open extents.
+        MohaqError: symbolic sizes that no value at hand has.
     """
-    have = work.extents.of(x)
-    found: list[int] = []
-    for place, size in enumerate(wanted):
-        if place < len(have) and size != -1 and work.sizes.same(have[place], size):
-            found.append(0)
-        elif isinstance(size, int):
-            found.append(size)
-        elif -1 not in found and -1 not in wanted:
-            found.append(-1)
-        else:
-            raise call.refuse(
-                f"it gives {[str(w) for w in wanted]} two symbolic extents that the input "
-                f"{[str(h) for h in have]} does not have at these places",
-                "a layer that works on the last extent of [T, B, F]",
-            )
-    return call.add(nn.ReshapeOp(x, found))
+    made = reshape_of(x, wanted, work.extents, work.net.arguments, work.sizes.same)
+    if made is None:
+        raise call.refuse(
+            f"it gives {[str(w) for w in wanted]}: no value at hand has these symbolic extents "
+            f"(its input is {[str(h) for h in work.extents.of(x)]})",
+            "a layer that works on the last extent of [T, B, F]",
+        )
+    return call.add(made)
 
 
 @handles("aten.flatten", "aten.unflatten", to="nn.reshape")

@@ -71,6 +71,7 @@ class ElementwiseFunctions(Functions):
     def run_reduce(self, _: Interpreter, op: nn.ReduceOp, args: PythonValues) -> PythonValues:
         """Over the chosen extents."""
         keep = bool(op.keep.value.data)
-        x = args[0].astype(self.sums, copy=False)
+        kind = args[0].dtype
+        x = args[0] if kind == np.int64 else args[0].astype(self.sums, copy=False)
         made = REDUCE[op.kind.data](x, axis=op.axis_numbers, keepdims=keep)
-        return (np.asarray(made, dtype=np.float32),)
+        return (np.asarray(made, dtype=kind),)

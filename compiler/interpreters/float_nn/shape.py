@@ -7,6 +7,7 @@ from xdsl.interpreter import Interpreter, PythonValues, impl, register_impls
 
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import nn
+from mohaq.compiler.dialects.nn.reshape import target
 from mohaq.compiler.interpreters.float_nn.base import Functions
 
 
@@ -22,8 +23,8 @@ class ShapeFunctions(Functions):
     @impl(nn.ReshapeOp)
     def run_reshape(self, _: Interpreter, op: nn.ReshapeOp, args: PythonValues) -> PythonValues:
         """New extents."""
-        (x,) = args
-        shape = [x.shape[i] if n == 0 else n for i, n in enumerate(op.extents)]
+        x, *like = args
+        shape = target(x.shape, op.extents, like[0].shape if like else None)
         try:
             return (x.reshape(shape),)
         except ValueError:

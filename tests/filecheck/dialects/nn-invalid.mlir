@@ -117,3 +117,27 @@ func.func @main(%x: tensor<?x4xf32>) {
   %y = nn.arg_reduce "max" %x {axis = 2 : i64, keep = false} : (tensor<?x4xf32>) -> tensor<?xsi64>
   func.return
 }
+
+// -----
+
+// expected-error {{cannot reshape}}
+func.func @main(%x: tensor<?x4xf32>) {
+  %y = nn.reshape %x {shape = [-2, -1, 4]} : (tensor<?x4xf32>) -> tensor<?x?x4xf32>
+  func.return
+}
+
+// -----
+
+// expected-error {{cannot reshape}}
+func.func @main(%x: tensor<?x4xf32>, %t: tensor<?x?x9xf32>) {
+  %y = nn.reshape %x like %t {shape = [-5, -1, 4]} : (tensor<?x4xf32>, tensor<?x?x9xf32>) -> tensor<?x?x4xf32>
+  func.return
+}
+
+// -----
+
+// expected-error {{'div' of whole numbers}}
+func.func @main(%n: tensor<?x4xsi64>) {
+  %y = nn.binary "div" %n, %n : (tensor<?x4xsi64>, tensor<?x4xsi64>) -> tensor<?x4xsi64>
+  func.return
+}

@@ -25,7 +25,7 @@ def test_exported_loops_come_back(kind: str) -> None:
     def check(drawn: Drawn) -> None:
         facts = drawn.facts
         assume(kind != "lstm" or facts["projection"])
-        assume(facts.get("window", 1) == 1 and not facts.get("clip"))
+        assume(facts.get("window", 1) == 1)
         program = drawn.program
         back = mohaq.load(program.to_onnx())
         found = [

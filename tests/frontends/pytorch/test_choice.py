@@ -23,7 +23,8 @@ class Model(nn.Module):
         super().__init__()
         self.function = function
         self.rnn = nn.GRU(4, 4, batch_first=True)
-        self.table = nn.Embedding(9, 4)
+        self.table = nn.Embedding(12, 4)
+        self.heads = nn.MultiheadAttention(4, 2, batch_first=True)
 
     def forward(self, *inputs: Any) -> Any:
         return self.function(self, *inputs)
@@ -49,6 +50,12 @@ def normalized(m: Any, x: Tensor) -> Tensor:
     return made
 
 
+def many_rows(m: Any, x: Tensor) -> Tensor:
+    pairs = m.rnn(x)[0].unsqueeze(2) * x.unsqueeze(1)
+    made: Tensor = torch.einsum("bcf,btsf->btsc", x, pairs)
+    return made
+
+
 REAL, WHOLE = torch.randn(2, 6, 4), torch.randint(0, 9, (2, 6))
 CASES: dict[str, tuple[Callable[..., Any], Tensor]] = {
     "attention with a mask": (attention, REAL),
@@ -62,6 +69,26 @@ CASES: dict[str, tuple[Callable[..., Any], Tensor]] = {
     "all": (lambda m, x: (x < 9).all(1).float() * m.rnn(x)[0].sum(1), REAL),
     "both": (lambda m, x: torch.where((x < 1) & (x > -1), m.rnn(x)[0], x), REAL),
     "numbers of tokens": (lambda m, x: m.table(x) * x.unsqueeze(-1).to(torch.float32), WHOLE),
+    "sums of whole numbers": (lambda m, x: m.table((x + 1).amin(1)), WHOLE),
+    "whole numbers from both sides": (
+        lambda m, x: (9 - x).sum(1).float() + m.rnn(m.table(x))[0].sum((1, 2)),
+        WHOLE,
+    ),
+    "attention of heads": (lambda m, x: m.heads(m.rnn(x)[0], x, x, need_weights=False)[0], REAL),
+    "attention with its weights": (lambda m, x: m.heads(x, x, x)[1], REAL),
+    "einsum": (lambda m, x: torch.einsum("btf,bsf->bts", m.rnn(x)[0], x), REAL),
+    "einsum with a matrix": (
+        lambda m, x: torch.einsum("btf,gf->gtb", m.rnn(x)[0], m.rnn.weight_hh_l0),
+        REAL,
+    ),
+    "einsum of one": (lambda m, x: torch.einsum("btf->fb", m.rnn(x)[0]), REAL),
+    "einsum of many rows": (many_rows, REAL),
+    "along the other extent": (
+        lambda m, x: m.rnn(x.unsqueeze(1).transpose(1, 2).reshape(-1, 1, 4))[0].view(
+            x.shape[0], x.shape[1], 4
+        ),
+        REAL,
+    ),
     "embedding of a class": (lambda m, x: m.table(m.rnn(x)[0].argmax(-1)), REAL),
 }
 
