@@ -154,6 +154,31 @@ class Body:
         found: Array = (made[1:] - made[0]).T
         return found
 
+    def limits(self) -> set[tuple[float, ...]]:
+        """(low, high) of the clips in the step."""
+        return {op.function.values for op in self._clips(self.program)}
+
+    def unclipped(self) -> Body:
+        """The same step without its clips."""
+        end = self.program.entry.body.block.last_op
+        assert isinstance(end, ReturnOp)
+        ops = [
+            o for o in self.program.entry.body.block.ops if not isinstance(o, (LoadOp, ReturnOp))
+        ]
+        made = extract(self.program, ops, list(self.program.entry.args), list(end.operands))
+        for op in self._clips(made):
+            op.result.replace_all_uses_with(op.input)
+            made.entry.body.block.erase_op(op)
+        return Body(made)
+
+    @staticmethod
+    def _clips(program: Program) -> list[UnaryOp]:
+        return [
+            op
+            for op in program.entry.body.block.ops
+            if isinstance(op, UnaryOp) and op.function.kind == "clip"
+        ]
+
     def run(self, x: Array, states: Sequence[Array]) -> tuple[list[Array], list[Array]]:
         """One step on x [B, I]: next states and outputs."""
         lead = (1,) * (len(shape_of(self.x)) - 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,9 @@ KINDS: dict[str, type[nn.LayerOp]] = {
 STATES = {"lstm": ("initial_h", "initial_c")}
 """Names of the state operands; `initial_state` for the others."""
 
+CLIPPED = {name for name, kind in KINDS.items() if issubclass(kind, nn.CellOp)}
+"""Layers that can limit the inputs of their functions."""
+
 SUPPORTED = "RNN, GRU, LSTM, Li-GRU, SRU, QRNN"
 
 
@@ -38,12 +42,22 @@ def recognize(body: Body) -> Guess | None:
     """The layer whose step this is, or None.
 
     A guess counts when three steps from random states agree with the step itself within 2e-5
-    of the largest value.
+    of the largest value. Where the step limits values to [-clip, clip], the layer does so before
+    its functions, and the proof is repeated with inputs beyond the limit.
     """
+    limits = body.limits()
+    if not limits:
+        return next((g for r in READERS for g in r(body) if agrees(body, g)), None)
+    (low, high), *others = limits
+    if others or high != -low or not 0 < high < float("inf"):
+        return None
+    plain = body.unclipped()
     for reader in READERS:
-        for guess in reader(body):
-            if agrees(body, guess):
-                return guess
+        for guess in reader(plain):
+            if guess.kind in CLIPPED:
+                made = replace(guess, facts={**guess.facts, "clip": high})
+                if agrees(body, made) and agrees(body, made, gain=4 * high):
+                    return made
     return None
 
 
@@ -80,8 +94,14 @@ def build(
     return made
 
 
-def agrees(body: Body, guess: Guess) -> bool:
-    """Whether the operation and three steps of the body give the same numbers."""
+def agrees(body: Body, guess: Guess, gain: float = 1.0) -> bool:
+    """Whether the operation and three steps of the body give the same numbers.
+
+    Args:
+        body: the step.
+        guess: what it may be.
+        gain: standard deviation of the random inputs.
+    """
     rng = np.random.default_rng(5)
     net = Network()
     x = net.argument([DYNAMIC, DYNAMIC, body.features])
@@ -93,7 +113,7 @@ def agrees(body: Body, guess: Guess) -> bool:
         program = net.finish(list(op.results))
     except (MohaqError, VerifyException, ValueError):
         return False
-    values = rng.normal(size=(STEPS, BATCH, body.features)).astype(np.float32)
+    values = (gain * rng.normal(size=(STEPS, BATCH, body.features))).astype(np.float32)
     held: list[Array] = [rng.normal(size=(BATCH, n)).astype(np.float32) for n in sizes]
     made = run_float(program, [values, *(held[n][None] for n in guess.states)])
     shown: list[list[Array]] = [[] for _ in body.outputs]

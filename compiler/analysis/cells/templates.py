@@ -12,11 +12,13 @@ from itertools import permutations
 from typing import Any
 
 import numpy as np
+from xdsl.ir import SSAValue
 
 from mohaq.compiler.analysis.cells.body import Array, Body, Chunk, ones
 from mohaq.compiler.dialects.nn import POOLINGS, FunctionAttr
 
 SMALL = 1e-5
+IDENTITY = FunctionAttr.of("identity")
 
 
 @dataclass(frozen=True)
@@ -79,22 +81,40 @@ def _diagonal(matrix: Array) -> Array | None:
     return held if np.abs(matrix - np.diag(held)).max(initial=0.0) < SMALL else None
 
 
+def open_row(body: Body, state: int, given: dict[SSAValue, Array]) -> Row:
+    """A next state that is a sum alone while functions have the given values."""
+    value = body.nexts[state]
+    return Row(
+        body.matrix(value, body.x, given),
+        tuple(body.matrix(value, s, given) for s in body.states),
+        body.constant(value, given),
+    )
+
+
 def rnn(body: Body) -> Iterator[Guess]:
-    """One state, one function."""
+    """One state, one function or none."""
     if len(body.states) != 1:
         return
     chunks = body.chunks(body.sizes()[0])
+    if chunks == []:
+        yield Guess("rnn", _stack([open_row(body, 0, {})]), {"activations": [IDENTITY]})
     if chunks is not None and len(chunks) == 1 and body.is_first_level(chunks[0]):
         one = row(body, chunks[0])
         yield Guess("rnn", _stack([one]), {"activations": [chunks[0].function]})
 
 
 def ligru(body: Body) -> Iterator[Guess]:
-    """One state, a gate and a candidate."""
+    """One state, a gate and a candidate, which may have no function."""
     if len(body.states) != 1:
         return
     chunks = body.chunks(body.sizes()[0])
-    if chunks is None or len(chunks) != 2 or not all(map(body.is_first_level, chunks)):
+    if chunks is None or len(chunks) > 2 or not all(map(body.is_first_level, chunks)):
+        return
+    if len(chunks) == 1:
+        (gate,) = chunks
+        for z, closed in _closings(gate, row(body, gate)):
+            a = open_row(body, 0, ones([(gate, closed)]))
+            yield Guess("ligru", _stack([z, a]), {"activations": [gate.function, IDENTITY]})
         return
     for gate, candidate in permutations(chunks):
         for z in _signs(gate, row(body, gate)):
@@ -139,7 +159,7 @@ def lstm(body: Body) -> Iterator[Guess]:
     for h, c in ((0, 1), (1, 0)):
         size = body.sizes()[c]
         chunks = body.chunks(size)
-        if chunks is None or not 3 <= len(chunks) <= 5:
+        if chunks is None or not 2 <= len(chunks) <= 5:
             continue
         for shown in [*[k for k in chunks if not body.is_first_level(k)], None]:
             rest = [k for k in chunks if k is not shown]
@@ -149,37 +169,66 @@ def lstm(body: Body) -> Iterator[Guess]:
 def _lstm(
     body: Body, h: int, c: int, shown: Chunk | None, rest: Sequence[Chunk]
 ) -> Iterator[Guess]:
-    if len(rest) not in (3, 4):
-        return
-    coupled = len(rest) == 3
+    """Gates i, f (absent if coupled), then g (absent if it has no function), then o."""
     rows = {id(k): row(body, k) for k in rest}
     for chosen in permutations(rest):
-        i, g, o = (chosen[0], *chosen[-2:])
-        f = i if coupled else chosen[1]
-        if len({k.function for k in (i, f, o)}) != 1 or not body.is_first_level(g):
-            continue
+        i, o = chosen[0], chosen[-1]
+        for middle in {
+            2: [(i, None)],
+            3: [(i, chosen[1]), (chosen[1], None)],
+            4: [chosen[1:3]],
+        }.get(len(rest), []):
+            yield from _roles(body, (h, c), shown, rows, (i, *middle, o))
+
+
+def _roles(
+    body: Body,
+    states: tuple[int, int],
+    shown: Chunk | None,
+    rows: dict[int, Row],
+    roles: tuple[Chunk, Chunk, Chunk | None, Chunk],
+) -> Iterator[Guess]:
+    """The LSTM whose i, f, g, o are these functions; f is i when they are coupled."""
+    (h, c), (i, f, g, o) = states, roles
+    coupled = f is i
+    kept = ones([] if coupled else [(f, 1.0)])  # the new c is the old one
+    if len({k.function for k in (i, f, o)}) == 1 and (g is None or body.is_first_level(g)):
         looks = [_diagonal(rows[id(k)].states[c]) for k in (i, f, o)]
         if any(look is None for look in looks):
-            continue
+            return
         peephole = np.stack([look for look in looks if look is not None])
-        if not body.is_first_level(o):  # it sees the new state, which is g where i is open
-            full = ones([(i, 1.0), (g, 1.0)])
-            peephole[2] = o.of(body.constant(o.argument, full)) - rows[id(o)].bias
-        arrays = _stack([rows[id(k)] for k in (i, f, g, o)], h)
+        if not body.is_first_level(o):  # it sees the new state
+            seen = _diagonal(o.of(body.matrix(o.argument, body.states[c], kept).T).T)
+            if seen is None:
+                return
+            peephole[2] = seen
+        candidate = open_row(body, c, ones([(i, 1.0)])) if g is None else rows[id(g)]
+        if g is None and np.abs(candidate.states[c]).max() > SMALL:
+            return
+        arrays = _stack([rows[id(i)], rows[id(f)], candidate, rows[id(o)]], h)
         if np.abs(peephole).max() > SMALL:
             arrays["peephole"] = peephole[None]
-        arrays |= _projection(body, h, o, shown)
-        function = FunctionAttr.of("identity") if shown is None else shown.function
-        facts = {"activations": [i.function, g.function, function], "coupled": coupled}
-        yield Guess("lstm", arrays, facts, (h, c))
+        arrays |= _projection(body, (h, c), o, shown, kept)
+        functions = [i.function, *(IDENTITY if k is None else k.function for k in (g, shown))]
+        yield Guess("lstm", arrays, {"activations": functions, "coupled": coupled}, (h, c))
 
 
-def _projection(body: Body, h: int, o: Chunk, shown: Chunk | None) -> dict[str, Array]:
+def _projection(
+    body: Body,
+    states: tuple[int, int],
+    o: Chunk,
+    shown: Chunk | None,
+    kept: dict[SSAValue, Array],
+) -> dict[str, Array]:
     """What is between o f(c) and the next h; nothing if that is the identity."""
+    h, c = states
     if shown is None:
-        return {}
-    matrix = body.matrix(body.nexts[h], shown.result, ones([(o, 1.0)]))
-    matrix = shown.of(matrix)
+        held = kept.get(o.result)
+        opened = ones([(o, 1.0)])
+        both = {**kept, o.result: opened[o.result] + (0.0 if held is None else held)}
+        matrix = body.matrix(body.nexts[h], body.states[c], both)
+    else:
+        matrix = shown.of(body.matrix(body.nexts[h], shown.result, ones([(o, 1.0)])))
     if matrix.shape[0] == matrix.shape[1] and np.allclose(matrix, np.eye(len(matrix)), atol=SMALL):
         return {}
     return {"projection": matrix[None]}
