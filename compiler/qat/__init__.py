@@ -1,0 +1,1 @@
+"""Retraining with quantization in the loop."""
