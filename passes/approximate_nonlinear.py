@@ -11,10 +11,11 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
 
 from mohaq.compiler.analysis.functions import functions_of, is_bounded
+from mohaq.compiler.analysis.table_form import FORM_KEY, TableForm, form_of
 from mohaq.compiler.context import store
 from mohaq.compiler.diagnostics import MohaqError, did_you_mean
 from mohaq.compiler.program import Program
-from mohaq.passes.lowering.tables import FORM_KEY, TableForm, form_of, largest_error
+from mohaq.passes.lowering.tables import largest_error
 
 
 @dataclass(frozen=True)

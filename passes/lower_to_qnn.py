@@ -14,6 +14,7 @@ from xdsl.passes import ModulePass
 
 from mohaq.compiler.analysis.layers import storage_consumer
 from mohaq.compiler.analysis.storage import STORED_WIDTH
+from mohaq.compiler.analysis.table_form import form_of
 from mohaq.compiler.context import MohaqContext, store
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects.nn import (
@@ -46,7 +47,6 @@ from mohaq.passes.lowering.lstm import lower_lstm
 from mohaq.passes.lowering.qrnn import lower_qrnn
 from mohaq.passes.lowering.rnn import lower_rnn
 from mohaq.passes.lowering.sru import lower_sru
-from mohaq.passes.lowering.tables import form_of
 
 LAYER_KEY = "layer"
 """Attribute of lowered operations: the layer that they belong to, for reports."""

@@ -32,9 +32,6 @@ from mohaq.compiler.analysis.layers import Layer, LayerTable
 from mohaq.compiler.assignment import Slot
 from mohaq.compiler.diagnostics import MohaqError
 
-TABLE_WORDS = 257
-"""16-bit words of a function table."""
-
 TIMINGS = ("physical",)
 
 
@@ -108,7 +105,8 @@ class ReferenceCostModel(CostModel):
         self._table = table
         self._space = space
         self._target = target
-        self._tables = TABLE_WORDS * len({name for x in table for name in tables(x)})
+        held = {(name, x.table_points) for x in table for name in tables(x)}
+        self._tables = sum(points for _, points in held)
 
     def cost(
         self, genomes: npt.ArrayLike, workload: Workload, options: Options

@@ -13,6 +13,7 @@ from xdsl.dialects.func import ReturnOp
 from xdsl.ir import BlockArgument, Operation, SSAValue
 
 from mohaq.compiler.analysis.functions import is_bounded
+from mohaq.compiler.analysis.table_form import form_of
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects.nn import (
     POOLINGS,
@@ -26,6 +27,7 @@ from mohaq.compiler.dialects.nn import (
     RnnOp,
     SruOp,
 )
+from mohaq.compiler.dialects.qnn.table import TABLE_SIZE
 from mohaq.compiler.dialects.types import shape_of
 from mohaq.compiler.program import Program
 
@@ -47,7 +49,7 @@ class Layer:
     are 0 for layers without one. `fixed` are the slots that always have 16 bits and a grid;
     those of `unit` are bounded by one and held in Q0.15. `peepholes` counts the recurrent
     vectors of a direction. `functions` are the functions of a cell with their parameters,
-    direction by direction.
+    direction by direction; a table of one has `table_points` points.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Layer:
     projected: bool = False
     peepholes: int = 0
     functions: tuple[str, ...] = ()
+    table_points: int = TABLE_SIZE
     fixed: tuple[str, ...] = ()
     unit: tuple[str, ...] = ()
 
@@ -202,6 +205,7 @@ def _row(op: LayerOp) -> Layer:
         source=source,
         direct=consumer.label if consumer else None,
         bias=True,
+        table_points=form_of(op).points,
     )
     match op:
         case LinearOp():

@@ -14,6 +14,7 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import Block, Operation, SSAValue
 
+from mohaq.compiler.analysis.table_form import DEFAULT_FORM, TableForm
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import qnn
 from mohaq.compiler.dialects.nn import FunctionAttr
@@ -23,13 +24,14 @@ from mohaq.compiler.dialects.qnn.matmul import NEUTRAL_ACCUMULATOR
 from mohaq.compiler.dialects.quant import GridAttr
 from mohaq.compiler.parameters import ParameterStore, storage_dtype, tensor_type
 from mohaq.compiler.quantizer import MAX_SHIFT, derive_multiplier, quantize
-from mohaq.passes.lowering.tables import DEFAULT_FORM, TableForm, table_name, table_points
+from mohaq.passes.lowering.tables import table_name, table_points
 
 BIAS_BITS = 16
 ALIGNED_BITS = 30
 """An aligned accumulator keeps to 30 bits, so that accumulator plus bias fits 32."""
 
-MAX_BIAS_SHIFT = 40
+MAX_BIAS_SHIFT = 24
+"""Beyond it the sum would leave too few bits to the multiplier behind it."""
 
 
 Floats = npt.NDArray[np.float32]
