@@ -76,13 +76,14 @@ def build(
         label: name of the layer.
         guess: what it is.
         x: the sequence.
-        states: initial states [1, B, n] in the operation's order; None for zeros.
+        states: initial states [1, B, n] in the operation's order; None for zeros. A QRNN with
+            a window of 2 has its initial input as a second one.
         direction: of the loop.
     """
     given: dict[str, Any] = {
         name: parameter(f"{label}.{name}", array) for name, array in guess.arrays.items()
     }
-    names = STATES.get(guess.kind, ("initial_state",))
+    names = STATES.get(guess.kind, ("initial_state", "initial_input")[: len(states)])
     given |= {n: s for n, s in zip(names, states, strict=True) if s is not None}
     kind: Any = KINDS[guess.kind]
     facts = dict(guess.facts)
@@ -92,6 +93,16 @@ def build(
         facts.pop("activations", None)
     made: nn.LayerOp = kind(label, x, **given, **facts, direction=direction)
     return made
+
+
+def two_taps(guess: Guess) -> Guess:
+    """A QRNN that reads [x_{t-1}, x_t] side by side as one with a window of 2 over x.
+
+    It has an initial state more: the input before the first step.
+    """
+    weight = guess.arrays["weight"]  # [D, G, H, 1, 2 I]
+    taps = np.concatenate(np.split(weight, 2, axis=4), axis=3)
+    return replace(guess, arrays={**guess.arrays, "weight": taps})
 
 
 def agrees(body: Body, guess: Guess, gain: float = 1.0) -> bool:

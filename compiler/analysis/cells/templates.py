@@ -173,12 +173,16 @@ def _lstm(
     rows = {id(k): row(body, k) for k in rest}
     for chosen in permutations(rest):
         i, o = chosen[0], chosen[-1]
-        for middle in {
-            2: [(i, None)],
-            3: [(i, chosen[1]), (chosen[1], None)],
-            4: [chosen[1:3]],
-        }.get(len(rest), []):
-            yield from _roles(body, (h, c), shown, rows, (i, *middle, o))
+        between = chosen[1:-1]
+        pairs: list[tuple[Chunk, Chunk | None]] = []
+        if len(between) == 2:
+            pairs = [(between[0], between[1])]
+        elif len(between) == 1:
+            pairs = [(i, between[0]), (between[0], None)]
+        elif len(rest) == 2:
+            pairs = [(i, None)]
+        for f, g in pairs:
+            yield from _roles(body, (h, c), shown, rows, (i, f, g, o))
 
 
 def _roles(

@@ -7,12 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import onnx
 from onnx import numpy_helper
-from xdsl.dialects.func import ReturnOp
-from xdsl.ir import Operation, SSAValue
+from xdsl.ir import SSAValue
 
-from mohaq.compiler.analysis.cells import SUPPORTED, Body, build, recognize
+from mohaq.compiler.analysis.cells import SUPPORTED, build, recognize, two_taps
 from mohaq.compiler.dialects import nn
-from mohaq.compiler.dialects.param import LoadOp
 from mohaq.compiler.dialects.types import DYNAMIC, shape_of
 from mohaq.compiler.frontends.onnx.convert import (
     GraphImporter,
@@ -22,10 +20,9 @@ from mohaq.compiler.frontends.onnx.convert import (
     body_program,
     converts,
 )
+from mohaq.compiler.frontends.onnx.joining import joined
 from mohaq.compiler.frontends.onnx.sizes import sizes_of
 from mohaq.compiler.frontends.refuse import shown
-from mohaq.compiler.network import Network
-from mohaq.compiler.program import Program
 
 
 @converts("Scan", to="nn.rnn, nn.gru, nn.lstm, nn.ligru, nn.sru, nn.qrnn")
@@ -157,12 +154,17 @@ def _layer(
     shapes = [[DYNAMIC, _size(work, node, n)] for n in states]
     shapes += [[DYNAMIC, shape_of(s)[-1]] for s in sequences]
     inner = body_program(work, graph, shapes)
-    x, body = joined(work.net, inner, sequences, count)
-    found = recognize(body)
+    step = joined(work.net, inner, sequences, count)
+    found = recognize(step.body)
     if found is None:
         raise node.refuse("its body is no recurrent cell that we know", f"a step of {SUPPORTED}")
     label = work.label(node, found.kind)
     given = [initial[n] for n in found.states]
+    x, shift = step.x, step.shift
+    if shift is not None and found.kind == "qrnn" and shift.reverse == reverse:
+        found, given = two_taps(found), [*given, shift.first]
+    elif shift is not None:
+        x = work.add(node, nn.ConcatOp([shift.value, x], 2))
     op = build(work.net.parameter, label, found, x, given, "reverse" if reverse else "forward")
     result = work.add(node, op)
     finals: dict[int, SSAValue] = {}
@@ -214,93 +216,3 @@ def _state(work: GraphImporter, node: Node, position: int) -> SSAValue | None:
     if not isinstance(held, SSAValue) and not held.any():
         return None
     return work.add(node, nn.UnsqueezeOp(work.as_value(node, held, node.inputs[position]), [0]))
-
-
-def _is_framewise(op: object) -> bool:
-    """Whether an operation treats every frame of [T, B, F] by itself."""
-    match op:
-        case nn.LinearOp() | nn.UnaryOp():
-            return True
-        case nn.SliceOp() | nn.ConcatOp():
-            return op.axis.value.data == 2
-        case nn.BinaryOp():
-            small = [v for v in op.operands if isinstance(v.owner, LoadOp)]
-            return len(small) == 1 and len(shape_of(small[0])) <= 1
-    return False
-
-
-def joined(
-    net: Network, inner: Program, sequences: Sequence[SSAValue], state_count: int
-) -> tuple[SSAValue, Body]:
-    """The step with what exporters moved in front of the loop put back.
-
-    Framewise operations between one common sequence and the loop's inputs become part of the
-    step. Without a common sequence the step reads all inputs side by side.
-
-    Returns:
-        The sequence that the step reads, and the step.
-    """
-    source, ops = _common(sequences)
-    step = Network()
-    if source is None:
-        x = sequences[0] if len(sequences) == 1 else net.add(nn.ConcatOp(list(sequences), 2))
-        arg = step.argument([DYNAMIC, shape_of(x)[2]])
-        given = []
-        first = 0
-        for one in sequences:
-            size = shape_of(one)[2]
-            given.append(step.add(nn.SliceOp(arg, 1, first, first + size)))
-            first += size
-    else:
-        x = source
-        # One frame is a sequence of one step here, so that the operations fit as they are.
-        values: dict[SSAValue, SSAValue] = {
-            source: step.argument([DYNAMIC, DYNAMIC, shape_of(x)[2]])
-        }
-        for op in ops:
-            _copy(net, step, op, values)
-        given = [step.add(nn.SqueezeOp(values[s], [0])) for s in sequences]
-    entry = inner.entry
-    states = [step.argument([DYNAMIC, shape_of(a)[1]]) for a in entry.args[:state_count]]
-    mapping: dict[SSAValue, SSAValue] = dict(zip(entry.args, [*states, *given], strict=True))
-    end = entry.body.block.last_op
-    assert isinstance(end, ReturnOp)
-    for op in entry.body.block.ops:
-        if isinstance(op, LoadOp):
-            mapping[op.result] = step.parameter(f"body.{op.symbol}", inner.parameters[op.symbol])
-        elif op is not end:
-            step.add(op.clone(value_mapper=mapping))
-    return x, Body(step.finish([mapping[v] for v in end.operands]))
-
-
-def _copy(net: Network, step: Network, op: Operation, values: dict[SSAValue, SSAValue]) -> None:
-    for value in op.operands:
-        if isinstance(value.owner, LoadOp) and value not in values:
-            symbol = value.owner.symbol
-            values[value] = step.parameter(symbol, net.data(symbol))
-    step.add(op.clone(value_mapper=values))
-
-
-def _common(sequences: Sequence[SSAValue]) -> tuple[SSAValue | None, list[Operation]]:
-    """The one value that all sequences are computed from frame by frame, and those operations."""
-    chains: list[list[SSAValue]] = []
-    for one in sequences:
-        chain = [one]
-        while _is_framewise(chain[-1].owner):
-            owner = chain[-1].owner
-            assert isinstance(owner, Operation)
-            inputs = [v for v in owner.operands if not isinstance(v.owner, LoadOp)]
-            if len(set(inputs)) != 1:
-                break
-            chain.append(inputs[0])
-        chains.append(chain)
-    for source in chains[0]:
-        if all(source in chain for chain in chains):
-            ops: dict[Operation, None] = {}
-            for chain in chains:
-                for value in reversed(chain[: chain.index(source)]):
-                    assert isinstance(value.owner, Operation)
-                    ops[value.owner] = None
-            block = next(iter(ops)).parent if ops else None
-            return source, [] if block is None else [op for op in block.ops if op in ops]
-    return None, []

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import sympy
 from xdsl.dialects.builtin import IntegerType
+from xdsl.ir import SSAValue
 
 from mohaq.compiler.dialects import nn
 from mohaq.compiler.dialects.types import DYNAMIC, element_of, shape_of
@@ -118,10 +119,12 @@ def unsqueeze(work: GraphImporter, node: Node) -> Held:
     axes = sorted(a % rank for a in axes)
     if isinstance(held, np.ndarray):
         return np.expand_dims(held, tuple(axes))
-    if isinstance(held, Spread) and isinstance(held.value, np.ndarray):
+    if isinstance(held, Spread):
         rest = iter(held.extents)
         grown = tuple(1 if n in axes else next(rest) for n in range(rank))
-        return Spread(np.expand_dims(held.value, tuple(axes)), grown)
+        if isinstance(held.value, np.ndarray):
+            return Spread(np.expand_dims(held.value, tuple(axes)), grown)
+        return Spread(work.add(node, nn.UnsqueezeOp(held.value, axes)), grown)
     return work.add(node, nn.UnsqueezeOp(work.tensor(node, 0), axes))
 
 
@@ -132,8 +135,42 @@ def concat(work: GraphImporter, node: Node) -> Held:
     axis = int(node.get("axis", 1))
     if all(isinstance(h, np.ndarray) for h in held):
         return as_sizes(np.concatenate([h.astype(object) for h in held], axis=axis))
+    whole_one = next((h for h in held if isinstance(h, SSAValue)), None)
+    if whole_one is not None and any(isinstance(h, Spread) for h in held):
+        return _beside(work, node, held, axis % len(shape_of(whole_one)))
     parts = [work.tensor(node, n) for n in range(len(held))]
     return parts[0] if len(parts) == 1 else work.add(node, nn.ConcatOp(parts, axis))
+
+
+def _beside(work: GraphImporter, node: Node, held: list[Held], axis: int) -> Held:
+    """Tensors repeated to the sizes of their neighbours; zeros at one end are padding."""
+    one = next(h for h in held if isinstance(h, SSAValue))
+    sizes = work.extents.of(one)
+    parts: list[Any] = []
+    for position, part in enumerate(held):
+        if not isinstance(part, Spread):
+            parts.append(work.tensor(node, position))
+            continue
+        along = whole(part.extents[axis])
+        fits = all(
+            n == axis or a == b for n, (a, b) in enumerate(zip(part.extents, sizes, strict=True))
+        )
+        if along is None or not fits:
+            raise node.refuse("its input is a tensor repeated to a symbolic size")
+        if isinstance(part.value, np.ndarray) and not part.value.any():
+            parts.append(along)
+            continue
+        # As large as one step of the neighbour, by adding nothing to it.
+        small = work.as_value(node, part.value, node.inputs[position])
+        step = work.add(node, nn.SliceOp(one, axis, 0, 1))
+        nothing = work.add(node, nn.BinaryOp("sub", step, step))
+        parts.append(work.add(node, nn.BinaryOp("add", nothing, small)))
+    before = parts.pop(0) if isinstance(parts[0], int) else 0
+    after = parts.pop() if isinstance(parts[-1], int) else 0
+    if any(isinstance(p, int) for p in parts):
+        raise node.refuse("zeros stand between other tensors")
+    made = parts[0] if len(parts) == 1 else work.add(node, nn.ConcatOp(parts, axis))
+    return work.add(node, nn.PadOp(made, axis, before, after)) if before or after else made
 
 
 @converts("Split", to="nn.slice")

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from onnx import helper, numpy_helper
 
 import mohaq
-from mohaq.compiler.dialects.nn import LayerOp, LinearOp
+from mohaq.compiler.dialects.nn import LayerOp, LinearOp, QrnnOp
 from mohaq.compiler.interpreters.float_nn import run_float
 
 
@@ -25,7 +25,6 @@ def test_exported_loops_come_back(kind: str) -> None:
     def check(drawn: Drawn) -> None:
         facts = drawn.facts
         assume(kind != "lstm" or facts["projection"])
-        assume(facts.get("window", 1) == 1)
         program = drawn.program
         back = mohaq.load(program.to_onnx())
         found = [
@@ -33,6 +32,8 @@ def test_exported_loops_come_back(kind: str) -> None:
         ]
         count = 2 if facts["direction"] == "bidirectional" else 1
         assert [op.name for op in found] == [f"nn.{kind}"] * count, facts
+        windows = {op.window for op in found if isinstance(op, QrnnOp)}
+        assert windows == ({facts["window"]} if kind == "qrnn" else set())
         for ours, theirs in zip(
             run_float(back, drawn.inputs), run_float(program, drawn.inputs), strict=True
         ):
