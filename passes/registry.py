@@ -30,6 +30,7 @@ MODULES: Mapping[str, str] = {
     "fold-batchnorm": "mohaq.passes.fold_batchnorm",
     "lower-to-qnn": "mohaq.passes.lower_to_qnn",
     "recognize-cells": "mohaq.passes.recognize_cells",
+    "simplify-integers": "mohaq.passes.simplify_integers",
     "time-first": "mohaq.passes.time_first",
     "uniform": "mohaq.passes.apply_assignment",
 }

@@ -27,6 +27,7 @@ from xdsl.irdl import (
 from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
+from mohaq.compiler.dialects.qnn.canonicalization import ValueTrait
 from mohaq.compiler.dialects.types import (
     int_range,
     int_tensor,
@@ -85,7 +86,7 @@ class RequantizeOp(IRDLOperation):
     shifts = attr_def(DenseArrayBase)
     result = result_def(base(TensorType))
 
-    traits = traits_def(Pure())
+    traits = traits_def(Pure(), ValueTrait())
     assembly_format = "$input attr-dict `:` functional-type(operands, results)"
 
     def __init__(
@@ -209,14 +210,15 @@ class ShlOp(IRDLOperation):
     amount = attr_def(IntegerAttr)
     result = result_def(base(TensorType))
 
-    traits = traits_def(Pure())
+    traits = traits_def(Pure(), ValueTrait())
     assembly_format = "$input attr-dict `:` functional-type(operands, results)"
 
-    def __init__(self, x: SSAValue, amount: int) -> None:
+    def __init__(self, x: SSAValue, amount: int, width: int | None = None) -> None:
+        held = signed_bits(x) + amount if width is None else width
         super().__init__(
             operands=[x],
             attributes={"amount": i64_attr(amount)},
-            result_types=[int_tensor(shape_of(x), signed_bits(x) + amount)],
+            result_types=[int_tensor(shape_of(x), held)],
         )
 
     def verify_(self) -> None:
@@ -265,7 +267,7 @@ class SaturateOp(IRDLOperation):
     input = operand_def(base(TensorType))
     result = result_def(base(TensorType))
 
-    traits = traits_def(Pure())
+    traits = traits_def(Pure(), ValueTrait())
     assembly_format = "$input attr-dict `:` functional-type(operands, results)"
 
     def __init__(self, x: SSAValue, width: int) -> None:

@@ -23,6 +23,7 @@ from xdsl.irdl import (
 from xdsl.traits import IsTerminator, Pure
 from xdsl.utils.exceptions import VerifyException
 
+from mohaq.compiler.dialects.qnn.canonicalization import ViewTrait
 from mohaq.compiler.dialects.qnn.elementwise import i64_attr
 from mohaq.compiler.dialects.types import element_of, int_tensor, int_width, shape_of
 
@@ -138,7 +139,7 @@ class SliceOp(IRDLOperation):
     size = attr_def(IntegerAttr)
     result = result_def(base(TensorType))
 
-    traits = traits_def(Pure())
+    traits = traits_def(Pure(), ViewTrait())
     assembly_format = "$input attr-dict `:` functional-type(operands, results)"
 
     def __init__(self, x: SSAValue, offset: int, size: int) -> None:
@@ -164,7 +165,7 @@ class ConcatOp(IRDLOperation):
     parts = var_operand_def(base(TensorType))
     result = result_def(base(TensorType))
 
-    traits = traits_def(Pure())
+    traits = traits_def(Pure(), ViewTrait())
     assembly_format = "$parts attr-dict `:` functional-type(operands, results)"
 
     def __init__(self, parts: Sequence[SSAValue]) -> None:
@@ -195,7 +196,7 @@ class SelectOp(IRDLOperation):
     index = attr_def(IntegerAttr)
     result = result_def(base(TensorType))
 
-    traits = traits_def(Pure())
+    traits = traits_def(Pure(), ViewTrait())
     assembly_format = "$input attr-dict `:` functional-type(operands, results)"
 
     def __init__(self, x: SSAValue, index: int) -> None:
@@ -221,7 +222,7 @@ class StackOp(IRDLOperation):
     parts = var_operand_def(base(TensorType))
     result = result_def(base(TensorType))
 
-    traits = traits_def(Pure())
+    traits = traits_def(Pure(), ViewTrait())
     assembly_format = "$parts attr-dict `:` functional-type(operands, results)"
 
     def __init__(self, parts: Sequence[SSAValue]) -> None:
