@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from xdsl.transforms.canonicalize import CanonicalizePass
 
 from mohaq.compiler.analysis.cells import recognize_steps
+from mohaq.compiler.analysis.rows import keep_sequences
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.program import Program
 
@@ -72,8 +73,10 @@ def load(
 
 
 def _tidy(program: Program) -> Program:
-    """Without the moves that cancel, as exporters leave many; written-out cells made whole."""
+    """Without the moves that cancel, as exporters leave many; written-out cells and sequences made whole."""
     if recognize_steps(program):
+        program.verify()
+    if keep_sequences(program):
         program.verify()
     CanonicalizePass().apply(program.context(), program.module)
     program.prune_parameters()

@@ -1,7 +1,7 @@
-"""`[T, B, F]` flattened to rows, worked on row by row, and put back: no flattening is needed.
+"""Before import: `[T, B, F]` flattened to rows and put back, at the sizes of an exported graph.
 
-A program has one open extent in a reshape, so `[T * B, F]` could not find its way back to
-`[T, B, F]`. Where the model does go back, the operations between are written for `[T, B, F]`.
+The numbers of such a graph do not say which sizes they are, so this is done where they are still
+numbers; `analysis.rows` does the same on programs.
 """
 
 from __future__ import annotations
