@@ -202,9 +202,9 @@ class QuantizedNetwork(nn.Module):
         for result in results:
             with graph.inserting_after(result):
                 made = graph.call_module(self._add(label, "stored_output"), (result,))
-            result.replace_all_uses_with(
-                made, delete_user_cb=lambda user, made=made: user is not made
-            )
+            for user in list(result.users):
+                if user is not made:
+                    user.replace_input_with(result, made)
         cell = self._graph[0].get_submodule(str(node.target))
         if isinstance(cell, Recurrent):
             held = ("output", "state") if isinstance(cell, Lstm) else ("state",)
@@ -258,7 +258,7 @@ def trainable(program: Program, layers: frozenset[str] | None = None) -> frozens
     for op in program.entry.body.block.ops:
         if not isinstance(op, ops.LayerOp) or (layers is not None and op.label not in layers):
             continue
-        fixed = list(op.state_operands().values())
+        fixed: list[Any] = list(op.state_operands().values())
         fixed += [getattr(op, name, None) for name in STATISTICS]
         values = [v for v in op.operands if v not in fixed]
         found |= {v.owner.symbol for v in values if isinstance(v.owner, LoadOp)}

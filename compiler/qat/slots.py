@@ -11,7 +11,7 @@ from mohaq.compiler.analysis.storage import CalibratedTable, LayerGrids, calibra
 from mohaq.compiler.assignment import Assignment, Slot
 from mohaq.compiler.driver.device import device_check, integer_check, with_entry_clips
 from mohaq.compiler.driver.host import HostPlan, host_plan
-from mohaq.compiler.partition import partition
+from mohaq.compiler.partition import Check, partition
 from mohaq.compiler.program import Program
 
 
@@ -48,7 +48,7 @@ def grids_of(program: Program, assignment: Assignment, target: str | Path | None
     Raises:
         MohaqError: not calibrated for these widths, unknown slots, no layer for the target.
     """
-    check = integer_check
+    check: Check = integer_check
     backend, machine = (None, None) if target is None else find_target(str(target))
     if backend is not None and machine is not None:
         check = device_check(backend, machine)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mohaq.compiler.driver import compile_program as compile  # noqa: A004
     from mohaq.compiler.frontends import load
     from mohaq.compiler.program import Program
+    from mohaq.compiler.qat import retrain
     from mohaq.compiler.search.search import search
 
 _PUBLIC = {
@@ -37,6 +38,7 @@ _PUBLIC = {
     "compile": ("mohaq.compiler.driver", "compile_program"),
     "load": ("mohaq.compiler.frontends", "load"),
     "load_dataset": ("mohaq.compiler.data", "load_dataset"),
+    "retrain": ("mohaq.compiler.qat", "retrain"),
     "search": ("mohaq.compiler.search.search", "search"),
 }
 
@@ -50,6 +52,7 @@ __all__ = [
     "compile",
     "load",
     "load_dataset",
+    "retrain",
     "search",
 ]
 
