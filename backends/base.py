@@ -262,6 +262,14 @@ class Backend(ABC):
         """All genes of a program; override to tie slots across layers."""
         return GeneSpace(tuple(g for layer in table for g in self.legality(layer, target).groups))
 
+    def require_legal(self, table: LayerTable, target: Target, widths: Mapping[Slot, int]) -> None:
+        """Refuse widths that cannot run; override where more is legal than a search tries.
+
+        Raises:
+            MohaqError: a slot is missing or its widths are not legal together.
+        """
+        self.space(table, target).encode(widths)
+
     def obeyed(self, calibrated: CalibratedTable, target: Target) -> CalibratedTable:
         """The table with scales that the target can take."""
         rules: dict[str, ScaleRule] = {}

@@ -43,6 +43,11 @@ class Assignment:
         """The same width everywhere."""
         return Assignment({}, _width(bits, "default"))
 
+    def used(self) -> tuple[int, ...]:
+        """All widths that occur, ascending."""
+        named = set(self.widths.values())
+        return tuple(sorted(named if self.default is None else named | {self.default}))
+
     def width(self, slot: Slot) -> int:
         """Width of a slot.
 

@@ -19,6 +19,7 @@ MAX_SHIFT = 62
 MULTIPLIER_BITS = 31
 
 SMALLEST_CLIP = 1e-8
+"""Smaller values count as nothing: a clip is never below this."""
 
 
 def quantize(
@@ -88,8 +89,8 @@ def derive_multiplier(
     )
 
 
-def largest_magnitude(values: npt.ArrayLike) -> float:
-    """max|x| as a clip; 1 when all values are zero, which says nothing about their scale.
+def peak_magnitude(values: npt.ArrayLike) -> float:
+    """max|x|.
 
     Raises:
         MohaqError: NaN or infinity, or nothing at all.
@@ -100,4 +101,14 @@ def largest_magnitude(values: npt.ArrayLike) -> float:
     top = float(np.abs(real).max())
     if not math.isfinite(top):
         raise MohaqError("the values hold NaN or infinity")
+    return top
+
+
+def largest_magnitude(values: npt.ArrayLike) -> float:
+    """max|x| as a clip; 1 when all values are zero, which says nothing about their scale.
+
+    Raises:
+        MohaqError: NaN or infinity, or nothing at all.
+    """
+    top = peak_magnitude(values)
     return max(top, SMALLEST_CLIP) if top else 1.0

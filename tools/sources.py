@@ -148,37 +148,47 @@ def calibrate_on(
     data: Dataset,
     widths: Sequence[int] = WIDTHS,
     progress: Callable[[int, int], None] | None = None,
+    clip: str | None = None,
 ) -> None:
-    """Calibrate in place on at most 80 sequences spread over a data set."""
-    from mohaq.compiler.driver import calibrate
-    from mohaq.passes.calibrate import CalibrationSettings
+    """Calibrate in place on at most 80 sequences spread over a data set.
 
+    `clip` is a method, as in `--clip` (default: MOHAQ's).
+    """
+    from mohaq.compiler.clips import CalibrationSettings, ClipRule
+    from mohaq.compiler.driver import calibrate
+
+    rule = ClipRule() if clip is None else ClipRule.parse(clip)
     chosen = data.subset(min(len(data), CALIBRATION_LIMIT))
-    settings = CalibrationSettings(tuple(sorted({*WIDTHS, *widths})))
+    settings = CalibrationSettings(
+        tuple(sorted({*WIDTHS, *widths})), rule.method, percentile=rule.percentile
+    )
     calibrate(program, chosen.inputs, settings, progress=progress)
 
 
 def calibrated_model(
-    name: str, data: str | None, tell: Tell, *, widths: Sequence[int] = ()
+    name: str, data: str | None, tell: Tell, *, widths: Sequence[int] = (), clip: str | None = None
 ) -> Program:
     """A model ready for quantization: calibrated already, or on the data given.
 
     Raises:
-        MohaqError: an uncalibrated model of the user's without data.
+        MohaqError: an uncalibrated model of the user's without data; a clip method for a
+            calibrated one without data.
     """
     tell("load the model")
     program = load_model(name)
-    if data is None and is_calibrated(program, widths):
+    if data is None and clip is None and is_calibrated(program, widths):
         return program
     source = data or CALIBRATION.get(name)
     if source is None:
         known = is_calibrated(program)
         bits = ", ".join(str(w) for w in widths)
+        if known and clip is not None:
+            raise MohaqError("a clip method needs --data to find the clips on", where=name)
         raise MohaqError(
             f"the model has no clips for {bits} bits" if known else "the model is not calibrated",
             where=name,
             hint="give --data (calibration sequences), or import it with --data first",
         )
     tell("calibrate")
-    calibrate_on(program, load_data(source), widths)
+    calibrate_on(program, load_data(source), widths, clip=clip)
     return program

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -32,9 +33,12 @@ from mohaq.compiler.assignment import Slot
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import qnn
 from mohaq.compiler.dialects.qnn.matmul import needed_bits
+from mohaq.compiler.dialects.quant import MAX_WIDTH, MIN_WIDTH
 from mohaq.compiler.program import Program
 
 WIDTHS = (2, 4, 8, 16)
+"""What a search chooses from; a program may have any width of 2..16."""
+
 KINDS = ("linear", "sru", "rnn", "lstm", "gru", "ligru", "qrnn")
 
 
@@ -75,18 +79,17 @@ class ReferenceBackend(Backend):
 
     def space(self, table: LayerTable, target: Target) -> GeneSpace:
         """One gene a layer, shared by all linear layers of one shape."""
-        groups: dict[object, SlotGroup] = {}
+        return _tied([self.legality(layer, target).groups[0] for layer in table], table)
+
+    def require_legal(self, table: LayerTable, target: Target, widths: Mapping[Slot, int]) -> None:
+        """Any width of 2..16, tied as in the search."""
+        every = range(MIN_WIDTH, min(MAX_WIDTH, target.whole("datapath_bits")) + 1)
+        groups = []
         for layer in table:
             (mine,) = self.legality(layer, target).groups
-            key = ("linear", layer.inputs, layer.outputs) if layer.kind == "linear" else layer.name
-            if key in groups:
-                first = groups[key]
-                slots = (*first.slots, *mine.slots)
-                choices = tuple((c[0],) * len(slots) for c in mine.choices)
-                groups[key] = SlotGroup(f"{first.name}+{mine.name}", slots, choices)
-            else:
-                groups[key] = mine
-        return GeneSpace(tuple(groups.values()))
+            choices = tuple((w,) * len(mine.slots) for w in every)
+            groups.append(replace(mine, choices=choices))
+        _tied(groups, table).encode(widths)
 
     def cost_model(self, table: LayerTable, space: GeneSpace, target: Target) -> CostModel:
         """See `Backend`."""
@@ -131,3 +134,18 @@ class ReferenceBackend(Backend):
         """See `Backend`."""
         check_options(options)
         return simulate_folder(folder, inputs)
+
+
+def _tied(each: Sequence[SlotGroup], table: LayerTable) -> GeneSpace:
+    """The groups of the layers, linear layers of one shape together."""
+    groups: dict[object, SlotGroup] = {}
+    for layer, mine in zip(table, each, strict=True):
+        key = ("linear", layer.inputs, layer.outputs) if layer.kind == "linear" else layer.name
+        if key in groups:
+            first = groups[key]
+            slots = (*first.slots, *mine.slots)
+            choices = tuple((c[0],) * len(slots) for c in mine.choices)
+            groups[key] = SlotGroup(f"{first.name}+{mine.name}", slots, choices)
+        else:
+            groups[key] = mine
+    return GeneSpace(tuple(groups.values()))

@@ -14,7 +14,7 @@ from mohaq.compiler.clips.entropy import entropy_shares
 from mohaq.compiler.clips.mmse import mmse_shares
 from mohaq.compiler.clips.percentile import percentile_shares
 from mohaq.compiler.diagnostics import MohaqError, did_you_mean
-from mohaq.compiler.quantizer import largest_magnitude
+from mohaq.compiler.quantizer import SMALLEST_CLIP, largest_magnitude
 
 METHODS = ("mmse", "minmax", "percentile", "aciq", "entropy")
 
@@ -62,11 +62,15 @@ class ClipRule:
         """
         real = np.asarray(values, dtype=np.float64)
         top = largest_magnitude(real)
+        if top <= SMALLEST_CLIP:
+            return dict.fromkeys(widths, top)
         found = dict.fromkeys(widths, top)
         narrow = [w for w in widths if w < WHOLE_WIDTH]
         if narrow and real.any():
             shares = self._shares()(real.ravel() / top, narrow)
-            found |= {w: min(1.0, float(share)) * top for w, share in shares.items()}
+            found |= {
+                w: max(min(1.0, float(share)) * top, SMALLEST_CLIP) for w, share in shares.items()
+            }
         return found
 
     def _shares(self) -> Shares:

@@ -72,7 +72,7 @@ def lower_for_target(
         MohaqError: not calibrated, or the widths are not legal on the target.
     """
     table = backend.obeyed(calibrated or calibrated_table(program), target)
-    backend.space(table.table, target).encode(widths)
+    backend.require_legal(table.table, target, widths)
     quantized = program.clone()
     annotate(quantized, table, table.layer_grids(widths))
     neutral = lower_to_qnn(quantized)

@@ -27,6 +27,14 @@ def compile_model(
         str | None,
         typer.Option("--data", "-d", help="Calibration data, for a program without calibration."),
     ] = None,
+    clip: Annotated[
+        str | None,
+        typer.Option(
+            "--clip",
+            metavar="METHOD",
+            help="Calibrate (anew) with mmse, minmax, percentile=99.99, aciq or entropy.",
+        ),
+    ] = None,
     frames: Annotated[int, typer.Option("--frames", help="Frames that the estimate is for.")] = 100,
 ) -> None:
     """Compile a model for a target with chosen precisions.
@@ -49,7 +57,7 @@ def compile_model(
         raise MohaqError("give either --bits or --assignment")
     chosen = Assignment.uniform(bits) if bits is not None else Assignment.load(assignment or Path())
     with progress_line() as tell:
-        program = calibrated_model(model, data, tell, widths=(bits,) if bits else ())
+        program = calibrated_model(model, data, tell, widths=chosen.used(), clip=clip)
         done = compile_program(
             program, target, chosen, out, name=model, workload=Workload(frames), progress=tell
         )

@@ -21,6 +21,14 @@ def import_model(
         str | None,
         typer.Option("--data", "-d", help="Calibrate on this data, so that compile needs none."),
     ] = None,
+    clip: Annotated[
+        str | None,
+        typer.Option(
+            "--clip",
+            metavar="METHOD",
+            help="With --data: mmse (default), minmax, percentile=99.99, aciq or entropy.",
+        ),
+    ] = None,
     fixed: Annotated[
         list[str] | None,
         typer.Option(
@@ -37,6 +45,7 @@ def import_model(
 
     Example:  mohaq import model.onnx -o my-model --data calibration.npz
     """
+    from mohaq.compiler.diagnostics import MohaqError
     from mohaq.compiler.files import replacing_folder
     from mohaq.compiler.program import MODULE_FILE
     from mohaq.tools.console import say
@@ -44,9 +53,11 @@ def import_model(
     from mohaq.tools.layers import print_operations
     from mohaq.tools.sources import calibrate_on, load_data, load_model
 
+    if clip is not None and data is None:
+        raise MohaqError("a clip method needs --data to find the clips on")
     program = load_model(model, parse_constants(fixed or []))
     if data is not None:
-        calibrate_on(program, load_data(data))
+        calibrate_on(program, load_data(data), clip=clip)
     with replacing_folder(out, marker=MODULE_FILE) as work:
         program.save(work)
     print_operations(program)
