@@ -112,7 +112,7 @@ class Feeder:
                 return [alone]
             if not self._rows or chunk.lengths is None:
                 raise MohaqError("the first result does not tell sequences apart")
-            return list(alone.split(chunk.lengths.tolist()))
+            return list(torch.split(alone, chunk.lengths.tolist()))
         found = []
         for place, one in enumerate(result.unbind(self._result_axis)):
             frames = one[None] if one.dim() == 1 else one.reshape(-1, one.shape[-1])
