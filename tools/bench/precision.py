@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
@@ -64,6 +65,10 @@ class AnyWidths(ReferenceBackend):
     def space(self, table: LayerTable, target: Target) -> GeneSpace:
         """No ties between layers."""
         return GeneSpace(tuple(g for layer in table for g in self.legality(layer, target).groups))
+
+    def require_legal(self, table: LayerTable, target: Target, widths: Mapping[Slot, int]) -> None:
+        """Nothing but the widths themselves."""
+        self.space(table, target).encode(widths)
 
 
 @dataclass(frozen=True)
@@ -125,7 +130,7 @@ def measure(
         model: its name, for the table.
         program: calibrated at 2, 4, 8 and 16 bits.
         data: frames with classes.
-        checked: utterances, spread over `data`, that the interpreter runs too.
+        checked: utterances of `data` that the interpreter runs too.
         tell: told what is being measured.
 
     Raises:
@@ -136,7 +141,7 @@ def measure(
     machine = backend.load_target("reference")
     if not 1 <= checked <= len(data):
         raise MohaqError(f"cannot check {checked} utterances", why=f"there are {len(data)}")
-    picked = [i * len(data) // checked for i in range(checked)]
+    picked = _of_common_lengths(data, checked)
     few = data[picked]
     rows = assignments(program)
     layers = calibrated_table(program).table
@@ -201,8 +206,26 @@ def _reference(
     given, result = argument_grids(legal.entry)[0], result_grids(legal.entry)[0]
     if given is None or result is None:
         raise MohaqError("the program's input and result need grids")
-    exact = [run_integer(legal, [quantize(x, given)[:, None]])[0][:, 0] for x in data.inputs]
-    return exact, [dequantize(y, result) for y in exact]
+    groups: dict[int, list[int]] = {}
+    for number, length in enumerate(data.lengths):
+        groups.setdefault(int(length), []).append(number)
+    exact: dict[int, np.ndarray] = {}
+    for members in groups.values():
+        together = np.stack([quantize(data.inputs[i], given) for i in members], axis=1)
+        outputs = run_integer(legal, [together])[0]
+        exact.update({i: outputs[:, column] for column, i in enumerate(members)})
+    ordered = [exact[i] for i in range(len(data))]
+    return ordered, [dequantize(y, result) for y in ordered]
+
+
+def _of_common_lengths(data: Dataset, count: int) -> list[int]:
+    """Numbers of `count` utterances in order.
+
+    Those whose length many others share come first: the interpreter runs equal lengths together.
+    """
+    shared = Counter(data.lengths.tolist())
+    keys = [(-shared[int(length)], int(length), i) for i, length in enumerate(data.lengths)]
+    return sorted(i for *_, i in sorted(keys)[:count])
 
 
 def _require_equal(
