@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 
@@ -10,6 +11,7 @@ from mohaq.compiler.analysis.layers import LayerTable
 from mohaq.compiler.assignment import Slot
 from mohaq.compiler.driver.host import HostPlan
 from mohaq.compiler.program import Program
+from mohaq.compiler.search.diagnosis import Diagnosis, SlotReport
 from mohaq.tools.console import kib, say, si, table
 
 
@@ -87,3 +89,32 @@ def print_stages(stages: Mapping[str, Program]) -> None:
     names = sorted({op for one in counts.values() for op in one})
     rows = [(op, *(counts[s][op] or "" for s in counts)) for op in names]
     table("Operations by stage", ("operation", *counts), rows)
+
+
+def print_diagnosis(found: Diagnosis) -> None:
+    """Clip, saturation, noise and error of every slot."""
+    rows = [
+        (
+            str(s.slot),
+            s.width,
+            f"{s.clip:.4g}",
+            f"{s.saturated:.3%}",
+            "-" if math.isnan(s.sqnr) else "no noise" if math.isinf(s.sqnr) else f"{s.sqnr:.1f}",
+            "" if s.alone is None else f"{s.alone:.4f}",
+            "" if s.alone is None else f"{s.alone - found.base:+.4f}",
+        )
+        for s in found.slots
+    ]
+    columns = ("slot", "bits", "clip", "saturated", "SQNR dB", f"{found.metric} alone", "added")
+    table("Slots, each alone at its width and the others at 16 bits", columns, rows)
+    say(
+        f"{found.metric}: float {found.full:.4f}, all at 16 bits {found.base:.4f}, "
+        f"assigned {found.assigned:.4f} ({found.utterances} utterances)"
+    )
+    worst = max((s for s in found.slots if s.alone is not None), key=_alone, default=None)
+    if worst is not None and _alone(worst) > found.base:
+        say(f"most is added by {worst.slot} at {worst.width} bits")
+
+
+def _alone(report: SlotReport) -> float:
+    return report.alone if report.alone is not None else -math.inf

@@ -3,18 +3,77 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from mohaq.compiler.assignment import Assignment
+
 
 def inspect(
-    folder: Annotated[Path, typer.Argument(help="A compiled folder, a program or a .mlir file.")],
+    folder: Annotated[
+        str,
+        typer.Argument(
+            help="A compiled folder, a program, a .mlir file; with --errors also a built-in model."
+        ),
+    ],
+    errors: Annotated[
+        bool, typer.Option("--errors", help="Measure what each slot's grid does to the error.")
+    ] = False,
+    bits: Annotated[
+        int | None, typer.Option("--bits", "-b", help="With --errors: the same width everywhere.")
+    ] = None,
+    assignment: Annotated[
+        Path | None, typer.Option("--assignment", "-a", help="With --errors: an assignment.json.")
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data", "-d", help="With --errors: data with labels, e.g. speech:validation."
+        ),
+    ] = None,
+    calibration: Annotated[
+        str | None, typer.Option("--calibration", help="Calibration data, when not calibrated yet.")
+    ] = None,
+    metric: Annotated[str, typer.Option("--metric", "-m", help="With --errors.")] = "fer",
+    limit: Annotated[
+        int,
+        typer.Option("--limit", "-n", help="Utterances to measure on (0: all), spread evenly."),
+    ] = 0,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="With --errors: also write a page with charts.")
+    ] = None,
 ) -> None:
     """Show what is in a program or a compiled folder: layers, bits, bytes, operations.
 
+    With --errors: where the accuracy goes. For each layer and slot the clip, the share of values
+    beyond it, the signal-to-quantization-noise ratio, and the error that is added when this slot
+    alone has its width and all others have 16 bits.
+
     Example:  mohaq inspect demo-run/chosen
+    Example:  mohaq inspect speech --errors --bits 4 -n 100 --plot errors.html
     """
+    from mohaq.compiler.diagnostics import MohaqError
+
+    if not errors:
+        for name, value in (
+            ("--bits", bits), ("--assignment", assignment), ("--data", data), ("--plot", plot),
+            ("--calibration", calibration),
+        ):  # fmt: skip
+            if value is not None:
+                raise MohaqError(f"{name} needs --errors")
+        _inspect_program(Path(folder))
+        return
+    if (bits is None) == (assignment is None):
+        raise MohaqError("--errors needs either --bits or --assignment")
+    from mohaq.compiler.assignment import Assignment
+
+    chosen = Assignment.uniform(bits) if bits is not None else Assignment.load(assignment or Path())
+    _errors(folder, chosen, data, calibration, metric, limit, plot)
+
+
+def _inspect_program(folder: Path) -> None:
     from mohaq.compiler.program import Program
     from mohaq.tools.console import say
     from mohaq.tools.layers import print_operations
@@ -31,6 +90,46 @@ def inspect(
         state = "calibrated" if any(op.calibration for op in program.layers()) else "not calibrated"
         say(state)
     print_stages({"here": program})
+
+
+def _errors(
+    model: str,
+    assignment: Assignment,
+    data: str | None,
+    calibration: str | None,
+    metric: str,
+    limit: int,
+    plot: Path | None,
+) -> None:
+    from mohaq.backends.registry import find_target
+    from mohaq.compiler.analysis.storage import STORED_WIDTH, calibrated_table
+    from mohaq.compiler.diagnostics import MohaqError
+    from mohaq.compiler.metrics import get_metric
+    from mohaq.compiler.search.diagnosis import diagnose
+    from mohaq.tools.console import progress_bar, progress_line, say
+    from mohaq.tools.present import print_diagnosis
+    from mohaq.tools.slot_plot import write_slot_plot
+    from mohaq.tools.sources import VALIDATION, calibrated_model, load_data
+
+    source = data or VALIDATION.get(model)
+    if source is None:
+        raise MohaqError("--errors needs --data with labels to measure the error on")
+    used = tuple(sorted({*assignment.used(), STORED_WIDTH}))
+    with progress_line() as tell:
+        program = calibrated_model(model, calibration, tell, widths=used)
+        chosen = load_data(source)
+    if limit:
+        chosen = chosen.subset(min(limit, len(chosen)))
+    widths = assignment.complete(calibrated_table(program).searched())
+    backend, target = find_target("reference")
+    with progress_bar("measuring") as tick:
+        found = diagnose(
+            program, widths, backend, target, chosen, get_metric(metric), progress=tick
+        )
+    print_diagnosis(found)
+    if plot is not None:
+        write_slot_plot(found, f"{model}: error by slot", plot)
+        say(f"wrote {plot}")
 
 
 def _inspect_compiled(folder: Path) -> None:
