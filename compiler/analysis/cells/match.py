@@ -33,7 +33,7 @@ STATES = {"lstm": ("initial_h", "initial_c")}
 """Names of the state operands; `initial_state` for the others."""
 
 CLIPPED = {name for name, kind in KINDS.items() if issubclass(kind, nn.CellOp)}
-"""Layers that can limit the inputs of their functions."""
+"""Layers that can limit the inputs of their functions; the same can have lengths."""
 
 SUPPORTED = "RNN, GRU, LSTM, Li-GRU, SRU, QRNN"
 
@@ -68,6 +68,7 @@ def build(
     x: SSAValue,
     states: Sequence[SSAValue | None],
     direction: str = "forward",
+    lengths: SSAValue | None = None,
 ) -> nn.LayerOp:
     """The operation of a guess over a sequence x [T, B, I].
 
@@ -79,12 +80,15 @@ def build(
         states: initial states [1, B, n] in the operation's order; None for zeros. A QRNN with
             a window of 2 has its initial input as a second one.
         direction: of the loop.
+        lengths: steps of each sequence [B], for a layer of `CLIPPED`.
     """
     given: dict[str, Any] = {
         name: parameter(f"{label}.{name}", array) for name, array in guess.arrays.items()
     }
     names = STATES.get(guess.kind, ("initial_state", "initial_input")[: len(states)])
     given |= {n: s for n, s in zip(names, states, strict=True) if s is not None}
+    if lengths is not None:
+        given["lengths"] = lengths
     kind: Any = KINDS[guess.kind]
     facts = dict(guess.facts)
     if [str(f) for f in facts.get("activations", ())] == [

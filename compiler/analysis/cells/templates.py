@@ -108,7 +108,7 @@ def ligru(body: Body) -> Iterator[Guess]:
     if len(body.states) != 1:
         return
     chunks = body.chunks(body.sizes()[0])
-    if chunks is None or len(chunks) > 2 or not all(map(body.is_first_level, chunks)):
+    if not chunks or len(chunks) > 2 or not all(map(body.is_first_level, chunks)):
         return
     if len(chunks) == 1:
         (gate,) = chunks

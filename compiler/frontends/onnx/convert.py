@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, MutableMapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,6 @@ from xdsl.ir import Operation, SSAValue
 
 from mohaq.compiler.analysis.extents import Extents
 from mohaq.compiler.diagnostics import MohaqError
-from mohaq.compiler.dialects.types import DYNAMIC, shape_of
 from mohaq.compiler.frontends.onnx.domains import check_domain
 from mohaq.compiler.frontends.onnx.folding import Folder
 from mohaq.compiler.frontends.refuse import refuse, shown
@@ -77,14 +76,24 @@ class Spread:
     extents: tuple[Any, ...]
 
 
+class Followed:
+    """Something that is no tensor of the program, only followed to where it is used."""
+
+    refusal: ClassVar[str]
+    """Why it cannot be used like a tensor."""
+
+
 Held = Any
-"""SSAValue, Array (numbers or sympy objects), Quantized, GridConstant or Spread."""
+"""SSAValue, Array (numbers or sympy objects), Quantized, GridConstant, Spread or Followed."""
 
 Converter = Callable[["GraphImporter", "Node"], "list[Held] | Held"]
 CONVERTERS: dict[str, Converter] = {}
 BECOMES: dict[str, str] = {}
 """ONNX operator -> the nn operation it becomes, or what happens to it."""
 
+
+FOLLOWERS: dict[str, Callable[[GraphImporter, Node], list[Held] | None]] = {}
+"""ONNX operator -> what it makes of something followed; None where it reads nothing such."""
 
 REFUSED: dict[str, tuple[str, str]] = {}
 """ONNX operator that can never be imported -> why, and what to use instead."""
@@ -212,6 +221,8 @@ class GraphImporter:
             return self.parameter(name, found)
         if isinstance(found, Spread):
             raise node.refuse("its input is a tensor repeated to a symbolic size")
+        if isinstance(found, Followed):
+            raise node.refuse(found.refusal)
         raise node.refuse("its input is an integer tensor (QuantizeLinear without its counterpart)")
 
     def parameter(self, name: str, array: Array) -> SSAValue:
@@ -287,7 +298,9 @@ class GraphImporter:
             from xdsl.utils.exceptions import VerifyException
 
             try:
-                found = self._moved(node, converter) or converter(self, node)
+                follow = FOLLOWERS.get(node.kind)
+                found = follow(self, node) if follow else None
+                found = found or self._moved(node, converter) or converter(self, node)
             except VerifyException as error:
                 raise node.refuse(str(error)) from None
             except (ArithmeticError, LookupError, TypeError, ValueError) as error:
@@ -353,32 +366,6 @@ def whole(value: Any) -> int | None:
     if isinstance(value, (int, np.integer)):
         return int(value)
     return int(value) if isinstance(value, sympy.Expr) and value.is_Integer else None
-
-
-def body_program(work: GraphImporter, graph: onnx.GraphProto, shapes: Iterable[Any]) -> Program:
-    """The body of a Scan or Loop as a program of its own.
-
-    Args:
-        work: the importer around it, whose constants the body may use.
-        graph: the body.
-        shapes: of its inputs, with `DYNAMIC`; an array instead fixes an input.
-
-    Raises:
-        MohaqError: it uses computed values from outside, or holds something we do not import.
-    """
-    inner = GraphImporter(work.opset)
-    inner.fold = work.fold  # one budget for all graphs of the model
-    inner.values = {
-        k: v for k, v in work.values.items() if isinstance(v, (np.ndarray, GridConstant))
-    }
-    for info, shape in zip(graph.input, shapes, strict=True):
-        if isinstance(shape, np.ndarray):
-            inner.values[info.name] = shape
-            continue
-        value = inner.net.argument(shape, name=info.name)
-        inner.extents.name(value, ["B" if n == DYNAMIC else None for n in shape_of(value)])
-        inner.values[info.name] = value
-    return finish(inner, graph)
 
 
 def finish(work: GraphImporter, graph: onnx.GraphProto) -> Program:

@@ -14,8 +14,8 @@ from mohaq.compiler.analysis.cells import Body
 from mohaq.compiler.dialects import nn
 from mohaq.compiler.dialects.param import LoadOp
 from mohaq.compiler.dialects.types import DYNAMIC, shape_of
+from mohaq.compiler.frontends.onnx.bodies import Step
 from mohaq.compiler.network import Network
-from mohaq.compiler.program import Program
 
 
 @dataclass(frozen=True)
@@ -50,17 +50,16 @@ class Joined:
     body: Body
 
 
-def joined(net: Network, inner: Program, sequences: Sequence[SSAValue], state_count: int) -> Joined:
+def joined(net: Network, inner: Step, sequences: Sequence[SSAValue]) -> Joined:
     """Framewise operations between one common sequence and the loop's inputs join the step.
 
-    Without a common sequence the step reads all inputs side by side.
+    Without a common sequence the step reads all inputs side by side. Every step counts: masks
+    are for who asks what happens where they are false.
 
     Args:
         net: the network around the loop.
-        inner: the loop's body; its arguments are the states, then the steps; another one, if
-            there is any, says whether the step counts, and it does.
-        sequences: what the steps are taken from, [T, B, F].
-        state_count: number of states.
+        inner: the loop's body.
+        sequences: what the frames are taken from, [T, B, F].
     """
     region = _region(sequences)
     step = Network()
@@ -86,19 +85,18 @@ def joined(net: Network, inner: Program, sequences: Sequence[SSAValue], state_co
         for op in ops:
             _copy(net, step, op, values)
         given = [step.add(nn.SqueezeOp(values[s], [0])) for s in sequences]
-    entry = inner.entry
-    states = [step.argument([DYNAMIC, shape_of(a)[1]]) for a in entry.args[:state_count]]
-    always = [
-        step.parameter("always", np.ones((1, 1))) for _ in entry.args[state_count + len(given) :]
-    ]
-    mapping: dict[SSAValue, SSAValue] = dict(
-        zip(entry.args, [*states, *given, *always], strict=True)
-    )
-    end = entry.body.block.last_op
+    program = inner.program
+    args = program.entry.args
+    mapping: dict[SSAValue, SSAValue] = {
+        args[n]: step.argument([DYNAMIC, shape_of(args[n])[1]]) for n in inner.states
+    }
+    mapping |= {args[n]: value for n, value in zip(inner.frames, given, strict=True)}
+    mapping |= {args[n]: step.parameter("always", np.ones((1, 1))) for n in inner.live}
+    end = program.entry.body.block.last_op
     assert isinstance(end, ReturnOp)
-    for op in entry.body.block.ops:
+    for op in program.entry.body.block.ops:
         if isinstance(op, LoadOp):
-            mapping[op.result] = step.parameter(f"body.{op.symbol}", inner.parameters[op.symbol])
+            mapping[op.result] = step.parameter(f"body.{op.symbol}", program.parameters[op.symbol])
         elif op is not end:
             step.add(op.clone(value_mapper=mapping))
     return Joined(x, shift, Body(step.finish([mapping[v] for v in end.operands])))

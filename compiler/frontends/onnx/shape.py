@@ -162,7 +162,8 @@ def _beside(work: GraphImporter, node: Node, held: list[Held], axis: int) -> Hel
             continue
         # As large as one step of the neighbour, by adding nothing to it.
         small = work.as_value(node, part.value, node.inputs[position])
-        step = work.add(node, nn.SliceOp(one, axis, 0, 1))
+        step = work.add(node, nn.SqueezeOp(work.add(node, nn.SliceOp(one, axis, 0, 1)), [axis]))
+        step = work.add(node, nn.UnsqueezeOp(step, [axis]))
         nothing = work.add(node, nn.BinaryOp("sub", step, step))
         parts.append(work.add(node, nn.BinaryOp("add", nothing, small)))
     before = parts.pop(0) if isinstance(parts[0], int) else 0

@@ -112,7 +112,7 @@ REASONS = (
     # sequences of tensors, optional values, truth values as inputs
     "no tensor", "bool",
     # Scan and Loop bodies that are no recurrent cell
-    "no recurrent cell", "cell", "carries", "condition", "trip count", "batch", "no sequences", "opset 8",
+    "no recurrent cell", "cell", "carries", "states are not [B, n]", "condition", "trip count", "batch", "no sequences", "opset 8",
 )  # fmt: skip
 """Words of the reasons for which cases with grids and loops may be refused."""
 
