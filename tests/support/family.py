@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ BOUNDED = ("sigmoid", "tanh", "softsign", "hard_sigmoid")
 class Drawn:
     """A program, inputs that fit it and what was drawn, for messages."""
 
-    program: Program
+    program: Program = field(repr=False)  # hypothesis would print all of it
     inputs: list[npt.NDArray[Any]]
     facts: dict[str, Any]
 
@@ -187,7 +187,11 @@ def granularity(seed: int) -> CalibrationSettings:
 def moved_zero(program: Program, seed: int) -> None:
     """Gives the input of some programs the 8-bit grid of an imported model, with a zero point."""
     for op in program.layers():
-        if seed % 3 or (isinstance(op, nn.QrnnOp) and op.window == 2) or op.bias is None:
+        if (
+            seed % 3
+            or (isinstance(op, nn.QrnnOp) and op.window == 2)
+            or getattr(op, "bias", None) is None
+        ):
             continue
         grid = GridAttr.of(8, 0.04, zero=seed % 100 - 50)
         op.attributes["given"] = DictionaryAttr({"input": grid})
