@@ -40,8 +40,7 @@ def keep_sequences(program: Program) -> bool:
             work.undo()
             continue
         op.result.replace_all_uses_with(made)
-        op.detach()
-        op.erase()
+        Rewriter.erase_op(op)
         work.finish()
         changed = True
     return changed
@@ -65,8 +64,7 @@ class _Whole:
     def undo(self) -> None:
         """Take out what was written in vain."""
         for op in reversed(self._new):
-            op.detach()
-            op.erase()
+            Rewriter.erase_op(op)
 
     def finish(self) -> None:
         """Layers exist once: whoever else reads their rows reads the new result, flattened."""
@@ -77,8 +75,7 @@ class _Whole:
                 assert isinstance(made.owner, Operation)
                 Rewriter.insert_op(rows, InsertPoint.after(made.owner))
                 old.replace_all_uses_with(rows.result)
-            layer.detach()
-            layer.erase()
+            Rewriter.erase_op(layer)
 
     def _add(self, old: Operation, new: Operation) -> SSAValue:
         Rewriter.insert_op(new, InsertPoint.before(old))

@@ -45,8 +45,8 @@ def reshape_of(
         chosen: list[int | None] = [
             size if size != -1 or wanted[n] == -1 else None for n, size in enumerate(found)
         ]
-        for n, size in enumerate(chosen):
-            if size is None:
+        for n, extent in enumerate(chosen):
+            if extent is None:
                 place = next((p for p, e in enumerate(lent) if same(e, wanted[n])), None)
                 chosen[n] = None if place is None else nn.extent_of(place)
         if chosen.count(None) == 1 and -1 not in chosen:

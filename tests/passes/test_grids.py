@@ -310,9 +310,9 @@ def test_targets_that_only_shift() -> None:
     ]
     assert scales
     assert all(m & (m - 1) == 0 for m, _ in scales)
-    x = np.linspace(-1, 1, 12, dtype=np.float32).reshape(4, 1, 3)
-    (ours,) = outputs(program, [x])
-    np.testing.assert_allclose(ours, x * 0.7, atol=0.02)
+    frames = np.linspace(-1, 1, 12, dtype=np.float32).reshape(4, 1, 3)
+    (ours,) = outputs(program, [frames])
+    np.testing.assert_allclose(ours, frames * 0.7, atol=0.02)
 
 
 def test_missing_and_wrong_steps_are_named() -> None:

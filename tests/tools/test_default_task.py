@@ -13,6 +13,7 @@ from mohaq.compiler.metrics.per import PhoneErrorRate
 from mohaq.tools.speech.batches import run_model
 from mohaq.tools.speech.default_task import (
     FROZEN,
+    TRAINED,
     load_default_model,
     load_default_split,
     load_training_record,
@@ -50,7 +51,7 @@ def test_splits_share_no_utterance() -> None:
 
 
 def test_everything_shipped_is_small() -> None:
-    assert sum(len(f.read_bytes()) for f in DATA.iterdir()) <= 5_000_000
+    assert sum(len(f.read_bytes()) for f in DATA.iterdir()) <= 6_000_000
 
 
 def test_unknown_split() -> None:
@@ -58,22 +59,37 @@ def test_unknown_split() -> None:
         load_default_split("tests")
 
 
-def test_the_model_reaches_the_errors_of_its_record() -> None:
-    model, record = load_default_model(), load_training_record()
+@pytest.mark.parametrize("network", ["weights", "LSTM", ""])
+def test_unknown_network(network: str) -> None:
+    with pytest.raises(MohaqError, match=f"no trained network '{network}'"):
+        load_default_model(network)
+    with pytest.raises(MohaqError, match=f"no trained network '{network}'"):
+        load_training_record(network)
+
+
+SIZES = {"default": 230_704, "lstm": 238_896, "gru": 236_816}
+
+
+@pytest.mark.parametrize("network", TRAINED)
+def test_the_model_reaches_the_errors_of_its_record(network: str) -> None:
+    model, record = load_default_model(network), load_training_record(network)
     data = load_default_split("test")
     assert not any(p.requires_grad for p in model.parameters())
-    assert sum(p.numel() for p in model.parameters()) == record["parameters"] == 230_704
+    assert sum(p.numel() for p in model.parameters()) == record["parameters"] == SIZES[network]
     outputs = run_model(model, data)
     per = evaluate(PhoneErrorRate(penalty=record["penalty"]), outputs, data)
     fer = evaluate(get_metric("fer"), outputs, data)
     assert per.value == pytest.approx(record["test"]["per"], abs=0.002)
     assert fer.value == pytest.approx(record["test"]["fer"], abs=0.001)
     assert per.value <= 0.155
-    assert PhoneErrorRate().penalty == record["penalty"]
+    assert record["recipe"]["model"] == network
+    if network == "default":
+        assert PhoneErrorRate().penalty == record["penalty"]
 
 
-def test_the_penalty_and_the_epoch_were_chosen_on_validation() -> None:
-    record = load_training_record()
+@pytest.mark.parametrize("network", TRAINED)
+def test_the_penalty_and_the_epoch_were_chosen_on_validation(network: str) -> None:
+    record = load_training_record(network)
     tried = {float(k): v for k, v in record["validation_per_by_penalty"].items()}
     assert min(tried, key=lambda p: tried[p]) == record["penalty"]
     best = min(record["curve"], key=lambda e: e["validation"])

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from mohaq.compiler.diagnostics import MohaqError
-from mohaq.tools.sources import load_model
+from mohaq.compiler.dialects.types import shape_of
+from mohaq.tools.sources import CALIBRATION, MODELS, VALIDATION, load_data, load_model
 
 MODULE = """
 def fails(): raise RuntimeError("no weights here")
@@ -43,3 +44,29 @@ def user_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_user_functions_that_fail(name: str, message: str) -> None:
     with pytest.raises(MohaqError, match=message):
         load_model(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("speech", "nn.sru"), ("speech-lstm", "nn.lstm"), ("speech-gru", "nn.gru")]
+)
+def test_speech_models(name: str, kind: str) -> None:
+    program = load_model(name)
+    names = [op.name for op in program.layers()]
+    assert set(names) == {kind, "nn.linear"}
+    assert names[0] == kind
+    # All three read the frames of the one speech corpus.
+    assert CALIBRATION[name] == "speech:calibration"
+    assert VALIDATION[name] == "speech:validation"
+
+
+def test_every_built_in_model_names_data_of_its_width() -> None:
+    for name in MODELS:
+        data = load_data(CALIBRATION[name])
+        (argument,) = load_model(name).entry.args
+        assert shape_of(argument)[-1] == data.features
+
+
+def test_no_such_speech_model() -> None:
+    with pytest.raises(MohaqError, match="no model 'speech-lsmt'") as error:
+        load_model("speech-lsmt")
+    assert "speech-lstm" in str(error.value)

@@ -180,7 +180,7 @@ class SimplerConcat(RewritePattern):
                 )
                 if MARK in op.attributes:
                     joined.attributes[MARK] = op.attributes[MARK]
-                rewriter.insert_op(joined)
+                rewriter.insert(joined)
                 _replace(rewriter, op, qnn.ConcatOp([*flat[:at], joined.result, *flat[at + 2 :]]))
                 return
 

@@ -93,7 +93,7 @@ def test_no_run_leaves_the_ranges(kind: str) -> None:
     def check(drawn: Drawn, bits: int, seed: int, legal: bool) -> None:
         made, given_ = lowered(drawn, bits, seed)
         if legal:
-            made = BITFUSION.legalize(made, BITFUSION.targets()[0])
+            made = BITFUSION.legalize(made, BITFUSION.load_target(BITFUSION.targets()[0]))
         ranges = find_ranges(made)
         rng = np.random.default_rng(seed)
         wild = [
