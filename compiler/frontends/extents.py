@@ -47,8 +47,8 @@ def reshape_of(
         ]
         for n, extent in enumerate(chosen):
             if extent is None:
-                place = next((p for p, e in enumerate(lent) if same(e, wanted[n])), None)
-                chosen[n] = None if place is None else nn.extent_of(place)
+                lender = next((p for p, e in enumerate(lent) if same(e, wanted[n])), None)
+                chosen[n] = None if lender is None else nn.extent_of(lender)
         if chosen.count(None) == 1 and -1 not in chosen:
             chosen[chosen.index(None)] = -1
         if None not in chosen:
