@@ -169,7 +169,7 @@ def show(lines: Sequence[Line]) -> Table:
     """The table for a terminal."""
     first = lines[0]
     table = Table(title=f"retrained on {first.utterances} utterances", box=box.SIMPLE_HEAD)
-    table.add_column("", no_wrap=True)
+    table.add_column("")
     for title in ("float", "before", "after", "95 %", "won back", "epoch", "min"):
         table.add_column(title, justify="right", no_wrap=True)
     for line in lines:
