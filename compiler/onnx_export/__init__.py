@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 
 import onnx
-from onnx import helper
 from xdsl.dialects.builtin import IntegerType
 from xdsl.dialects.func import ReturnOp
 from xdsl.ir import SSAValue
@@ -25,9 +24,9 @@ import mohaq.compiler.onnx_export.windows  # noqa: F401  the conversions registe
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects.nn import LayerOp
 from mohaq.compiler.dialects.param import LoadOp
-from mohaq.compiler.dialects.types import DYNAMIC, element_of, shape_of
+from mohaq.compiler.dialects.types import element_of
 from mohaq.compiler.onnx_export.exporter import CONVERSIONS, Exporter
-from mohaq.compiler.onnx_export.graph import IR_VERSION, OPSET
+from mohaq.compiler.onnx_export.graph import describe, finished, info
 from mohaq.compiler.program import Program, argument_names, result_names
 
 
@@ -63,25 +62,12 @@ def to_onnx(program: Program) -> onnx.ModelProto:
         if isinstance(op, LayerOp):
             for node in graph.nodes[before:]:
                 _annotate(node, op)
-    model = helper.make_model(
-        helper.make_graph(graph.nodes, "main", inputs, outputs, graph.initializers()),
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=IR_VERSION,
-        producer_name="mohaq",
-    )
-    try:
-        onnx.checker.check_model(model)
-    except onnx.checker.ValidationError as error:  # pragma: no cover  a bug of ours
-        raise MohaqError("the exported ONNX model is not valid", why=str(error)) from error
-    return model
+    return finished(graph, inputs, outputs)
 
 
 def _info(name: str, value: SSAValue) -> onnx.ValueInfoProto:
     whole = isinstance(element_of(value), IntegerType)
-    # A name for each symbolic extent: equal names would promise equal sizes.
-    dims = [f"{name}.{i}" if n == DYNAMIC else n for i, n in enumerate(shape_of(value))]
-    kind = onnx.TensorProto.INT64 if whole else onnx.TensorProto.FLOAT
-    return helper.make_tensor_value_info(name, kind, dims)
+    return info(name, value, onnx.TensorProto.INT64 if whole else onnx.TensorProto.FLOAT)
 
 
 def _annotate(node: onnx.NodeProto, op: LayerOp) -> None:
@@ -93,9 +79,7 @@ def _annotate(node: onnx.NodeProto, op: LayerOp) -> None:
     }
     held = {"mohaq.layer": op.label}
     held |= {f"mohaq.{k}": json.dumps(v, sort_keys=True) for k, v in facts.items() if v}
-    for key, text in held.items():
-        entry = node.metadata_props.add()
-        entry.key, entry.value = key, text
+    describe(node, held)
 
 
 __all__ = ["to_onnx"]
