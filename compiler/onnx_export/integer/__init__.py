@@ -6,11 +6,11 @@ says: MatMulInteger or MatMul, Mul, Add, Sub, Div, Clip, Gather and Scan. T and 
 
 from __future__ import annotations
 
+import json
 from typing import Literal
 
 import onnx
 from xdsl.dialects.builtin import IntegerType
-from xdsl.ir import SSAValue
 
 import mohaq.compiler.onnx_export.integer.arithmetic
 import mohaq.compiler.onnx_export.integer.loop
@@ -68,9 +68,8 @@ def integer_to_onnx(program: Program, border: Border = "real") -> onnx.ModelProt
     for name, made, value, grid in zip(
         taken, found, end.operands, result_grids(entry), strict=True
     ):
-        if real:
-            made = _leave(work, made, _known(grid))
-        graph.nodes.append(onnx.helper.make_node("Identity", [made], [name], name=name))
+        left = _leave(work, made, _known(grid)) if real else made
+        graph.nodes.append(onnx.helper.make_node("Identity", [left], [name], name=name))
         outputs.append(info(name, value, kind))
     inputs = [info(name, arg, kind) for name, arg in zip(names, entry.args, strict=True)]
     model = finished(graph, inputs, outputs)
@@ -115,8 +114,6 @@ def _facts(
     taken: list[str],
 ) -> None:
     """Form, border and grids in the model's metadata."""
-    import json
-
     grids = zip((*names, *taken), (*given, *made), strict=True)
     held = {name: grid.facts() for name, grid in grids if grid is not None}
     facts = {"mohaq.form": "integer", "mohaq.border": border, "mohaq.grids": json.dumps(held)}

@@ -12,7 +12,6 @@ import pytest
 from family import KINDS, Drawn, granularity, layers, moved_zero
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from xdsl.dialects.builtin import IntegerType
 
 from mohaq.compiler.analysis.storage import calibrated_table
 from mohaq.compiler.interpreters.integer import run_integer
