@@ -17,7 +17,10 @@ from mohaq.compiler.dialects.types import DYNAMIC, shape_of
 OPSET = 21
 """QuantizeLinear of 4 and 16 bits came with opset 21."""
 
-IR_VERSIONS = {21: 10, 25: 13}
+OPSET_INT2 = 25
+"""DequantizeLinear of 2 bits came with opset 25."""
+
+IR_VERSIONS = {OPSET: 10, OPSET_INT2: 13}
 """Opset -> the oldest IR version that allows it and metadata of nodes."""
 
 
