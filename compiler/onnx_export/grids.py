@@ -36,7 +36,7 @@ class GridExporter(Exporter):
     the float form.
     """
 
-    SLOTS = WEIGHTS
+    SLOTS: tuple[str, ...] = WEIGHTS
 
     def __init__(self, program: Program) -> None:
         super().__init__(program)

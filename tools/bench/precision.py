@@ -17,6 +17,7 @@ import io
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +169,7 @@ def measure(
         legal = lower_for_target(program, backend, machine, widths).legalized
         given, result = _grids(legal)
         inputs = [quantize(x, given) for x in few.inputs]
-        exact = _by_length(lambda x, p=legal: run_integer(p, [x])[0], inputs)
+        exact = _by_length(partial(_interpreted, legal), inputs)
         where = f"{model}, {name}"
         _require_equal("the evaluator", where, few, [fast[i] for i in picked], exact)
         tell(f"{where}, onnxruntime")
@@ -223,6 +224,10 @@ def _grids(program: Program) -> tuple[GridAttr, GridAttr]:
     if given is None or result is None:
         raise MohaqError("the program's input and result need grids")
     return given, result
+
+
+def _interpreted(program: Program, x: Array) -> Array:
+    return run_integer(program, [x])[0]
 
 
 def _by_length(run: Callable[[Array], Array], inputs: Sequence[Array]) -> list[Array]:

@@ -7,7 +7,7 @@ says: MatMulInteger or MatMul, Mul, Add, Sub, Div, Clip, Gather and Scan. T and 
 from __future__ import annotations
 
 import json
-from typing import Literal
+from typing import Literal, get_args
 
 import onnx
 from xdsl.dialects.builtin import IntegerType
@@ -30,6 +30,7 @@ from mohaq.compiler.program import (
 )
 
 Border = Literal["real", "integer"]
+BORDERS: tuple[Border, ...] = get_args(Border)
 
 
 def integer_to_onnx(program: Program, border: Border = "real") -> onnx.ModelProto:
@@ -120,4 +121,4 @@ def _facts(
     onnx.helper.set_model_props(model, facts)
 
 
-__all__ = ["Border", "integer_to_onnx"]
+__all__ = ["BORDERS", "Border", "integer_to_onnx"]

@@ -66,7 +66,8 @@ class IntegerWork:
         """Integers of a parameter or of a view of parameters, None for a computed value."""
         op = value.owner
         if isinstance(op, LoadOp):
-            return self.program.parameters[op.symbol].astype(np.int64)
+            data: Array = self.program.parameters[op.symbol].astype(np.int64)
+            return data
         if not isinstance(op, (qnn.SliceOp, qnn.SelectOp, qnn.ConcatOp, qnn.StackOp)):
             return None
         parts = [self.array(v) for v in op.operands]
@@ -78,7 +79,8 @@ class IntegerWork:
                 start = op.offset.value.data
                 return held[0][..., start : start + op.size.value.data]
             case qnn.SelectOp():
-                return held[0][op.index.value.data]
+                chosen: Array = held[0][op.index.value.data]
+                return chosen
             case qnn.ConcatOp():
                 return np.concatenate(held, axis=-1)
         return np.stack(held)

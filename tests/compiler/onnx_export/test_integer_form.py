@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mohaq.compiler.analysis.storage import calibrated_table
+from mohaq.compiler.dialects.types import shape_of
 from mohaq.compiler.interpreters.integer import run_integer
 from mohaq.compiler.onnx_export.integer import integer_to_onnx
 from mohaq.compiler.program import Program, argument_grids, result_grids
@@ -48,10 +49,10 @@ def lowered(drawn: Drawn, seed: int) -> Program:
 
 def drawn_inputs(program: Program, rng: Any, steps: int, batch: int) -> list[Any]:
     """Integers of the whole range of every argument."""
-    found = []
+    found: list[Any] = []
     for arg, grid in zip(program.entry.args, argument_grids(program.entry), strict=True):
         assert grid is not None
-        shape = [n if n > 0 else batch for n in arg.type.get_shape()]
+        shape = [n if n > 0 else batch for n in shape_of(arg)]
         if len(found) == 0:
             shape[0] = steps
         found.append(rng.integers(grid.low, grid.high + 1, shape))
