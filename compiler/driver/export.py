@@ -16,7 +16,7 @@ from mohaq.compiler.driver.build import lower_for_target
 from mohaq.compiler.driver.device import device_check, integer_check, with_entry_clips
 from mohaq.compiler.files import write_bytes, write_text
 from mohaq.compiler.onnx_export import FORMS, to_onnx
-from mohaq.compiler.onnx_export.integer import BORDERS, integer_to_onnx
+from mohaq.compiler.onnx_export.integer import BORDERS, integer_to_onnx, joined_to_onnx
 from mohaq.compiler.onnx_export.session import session_file, session_text
 from mohaq.compiler.partition import Partition, partition
 from mohaq.compiler.program import Program
@@ -48,10 +48,13 @@ def onnx_model(
         target: whose scales and arithmetic; None: neutral. Needs an assignment.
         border: of the form `integer`: `real` has float32 in and out, `integer` the integers.
 
+    What has no integer form (or what the target cannot run) stays in float32 around the integers,
+    as the host runs it.
+
     Raises:
         MohaqError: unknown form, border or target; not calibrated, no such width; widths that are
-            illegal on the target; an operation without such a form; for `integer` also layers
-            and operations that the host would have to run.
+            illegal on the target; an operation without such a form; the border `integer` for a
+            program that has parts on the host.
     """
     if form not in FORMS:
         raise MohaqError(f"no form '{form}'", hint=did_you_mean(form, FORMS))
@@ -73,22 +76,23 @@ def onnx_model(
     check = integer_check if backend is None or machine is None else device_check(backend, machine)
     cut = partition(program, check)
     core = cut.core if cut.whole else with_entry_clips(cut.core)
-    if form == "integer" and not cut.whole:
+    if border == "integer" and not cut.whole:
         raise _on_the_host(cut)
     table = calibrated_table(core)
     if backend is None or machine is None:
         quantized = core.clone()
         widths = assignment.complete(table.searched())
         annotate(quantized, table, table.layer_grids(widths))
-        if form == "integer":
-            return integer_to_onnx(lower_to_qnn(quantized), border)
+        integers = lower_to_qnn(quantized) if form == "integer" else None
     else:
         table = backend.obeyed(table, machine)
         widths = assignment.complete(table.searched())
         lowered = lower_for_target(core, backend, machine, widths, calibrated=table)
-        quantized = lowered.quantized
-        if form == "integer":
-            return integer_to_onnx(lowered.legalized, border)
+        quantized, integers = lowered.quantized, lowered.legalized
+    if form == "integer" and integers is not None:
+        if cut.whole:
+            return integer_to_onnx(integers, border, like=program)
+        return joined_to_onnx(program, cut, integers)
     return to_onnx(quantized if cut.whole else _with_grids(program, quantized), form)
 
 
@@ -132,7 +136,7 @@ def _as_it_is(program: Program, form: Form, border: Border) -> onnx.ModelProto:
         raise MohaqError(
             "the program has no widths", hint="give bits or an assignment (--bits, --assignment)"
         )
-    return integer_to_onnx(lower_to_qnn(program), border)
+    return integer_to_onnx(lower_to_qnn(program), border, like=program)
 
 
 def _is_integer(program: Program) -> bool:
@@ -153,9 +157,9 @@ def _on_the_host(cut: Partition) -> MohaqError:
             named = {op.name for op in part.layers() if op.label not in core}
             reasons += [f"operation '{kind}'" for kind in sorted(kinds - named)]
     return MohaqError(
-        "parts of the program have no integer form",
+        "parts of the program have no integer form, so its border has none",
         why="; ".join(dict.fromkeys(reasons)),
-        hint="the forms qdq and scan keep them in float32",
+        hint="the border 'real' keeps them in float32 around the integers",
     )
 
 

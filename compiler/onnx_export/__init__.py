@@ -7,13 +7,11 @@ JSON: `mohaq.layer`, `mohaq.quant` = {slot: {"width", "scale"}} and `mohaq.calib
 
 from __future__ import annotations
 
-import json
 from typing import Literal, get_args
 
 import onnx
 from onnx import helper
 from xdsl.dialects.builtin import IntegerType, TensorType
-from xdsl.dialects.func import ReturnOp
 from xdsl.ir import SSAValue
 
 import mohaq.compiler.onnx_export.dense
@@ -24,15 +22,21 @@ import mohaq.compiler.onnx_export.recurrent
 import mohaq.compiler.onnx_export.shape
 import mohaq.compiler.onnx_export.windows  # noqa: F401  the conversions register themselves
 from mohaq.compiler.diagnostics import MohaqError, did_you_mean
-from mohaq.compiler.dialects.nn import LayerOp
-from mohaq.compiler.dialects.param import LoadOp
 from mohaq.compiler.dialects.types import element_of, int_width
+from mohaq.compiler.onnx_export.emit import (
+    deliver,
+    emit,
+    float_info,
+    input_names,
+    output_names,
+    returned,
+)
 from mohaq.compiler.onnx_export.exporter import Exporter
-from mohaq.compiler.onnx_export.graph import describe, finished, info
+from mohaq.compiler.onnx_export.graph import finished
 from mohaq.compiler.onnx_export.grids import GridExporter
 from mohaq.compiler.onnx_export.integer import integer_to_onnx
 from mohaq.compiler.onnx_export.scan import ScanExporter
-from mohaq.compiler.program import Program, argument_names, result_names
+from mohaq.compiler.program import Program
 
 Form = Literal["float", "qdq", "scan", "integer"]
 FORMS: tuple[Form, ...] = get_args(Form)
@@ -61,38 +65,17 @@ def to_onnx(program: Program, form: Form = "float") -> onnx.ModelProto:
             hint="choose the form 'integer'",
         )
     kinds = {"float": Exporter, "qdq": GridExporter, "scan": ScanExporter}
-    return _convert(program, kinds[form](program), form)
-
-
-def _convert(program: Program, work: Exporter, form: Form) -> onnx.ModelProto:
-    entry, graph = program.entry, work.graph
-    for number, (arg, name) in enumerate(zip(entry.args, argument_names(entry), strict=True)):
-        work.values[arg] = graph.name(name or ("x" if number == 0 else f"state{number}"))
-    inputs = [_info(work.values[arg], arg) for arg in entry.args]
-    outputs: list[onnx.ValueInfoProto] = []
-    for op in entry.body.block.ops:
-        if isinstance(op, LoadOp):
-            continue
-        if isinstance(op, ReturnOp):
-            for number, (value, name) in enumerate(
-                zip(op.operands, result_names(entry), strict=True)
-            ):
-                held = graph.node("Identity", [work.value(value)], name or f"result{number}")
-                outputs.append(_info(held, value))
-            continue
-        conversion = work.conversion(op)
-        if conversion is None:
-            raise MohaqError(f"'{op.name}' has no ONNX form")
-        before = len(graph.nodes)
-        if isinstance(op, LayerOp):
-            work.enter(op)
-        made = conversion(work, op)
-        work.leave()
-        work.values.update(zip(op.results, made, strict=True))
-        if isinstance(op, LayerOp):
-            for node in graph.nodes[before:]:
-                _annotate(node, op)
-    model = finished(graph, inputs, outputs, work.opset)
+    work = kinds[form](program)
+    graph, entry = work.graph, program.entry
+    names, taken = input_names(graph, program), output_names(graph, program)
+    for name, made in zip(taken, emit(work, names), strict=True):
+        deliver(graph, made, name)
+    model = finished(
+        graph,
+        [float_info(name, arg) for name, arg in zip(names, entry.args, strict=True)],
+        [float_info(name, value) for name, value in zip(taken, returned(program), strict=True)],
+        work.opset,
+    )
     helper.set_model_props(model, {"mohaq.form": form})
     return model
 
@@ -100,23 +83,6 @@ def _convert(program: Program, work: Exporter, form: Form) -> onnx.ModelProto:
 def _narrow(value: SSAValue) -> bool:
     """Whether a value has integers that are no indices."""
     return isinstance(element_of(value), IntegerType) and int_width(value) != (64, True)
-
-
-def _info(name: str, value: SSAValue) -> onnx.ValueInfoProto:
-    whole = isinstance(element_of(value), IntegerType)
-    return info(name, value, onnx.TensorProto.INT64 if whole else onnx.TensorProto.FLOAT)
-
-
-def _annotate(node: onnx.NodeProto, op: LayerOp) -> None:
-    slots = (*op.SEARCHED_SLOTS, *op.FIXED_SLOTS)
-    grids = {s: g for s in slots if (g := op.grid(s)) is not None}
-    facts: dict[str, object] = {
-        "quant": {s: g.facts() for s, g in grids.items()},
-        "calibration": {s: c for s in slots if (c := op.clips(s))},
-    }
-    held = {"mohaq.layer": op.label}
-    held |= {f"mohaq.{k}": json.dumps(v, sort_keys=True) for k, v in facts.items() if v}
-    describe(node, held)
 
 
 __all__ = ["FORMS", "Form", "to_onnx"]

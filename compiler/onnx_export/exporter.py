@@ -27,9 +27,9 @@ class Exporter:
     graph: where nodes go. values: name of the ONNX value of every value of the program.
     """
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, graph: OnnxGraph | None = None) -> None:
         self.program = program
-        self.graph = OnnxGraph()
+        self.graph = graph or OnnxGraph()
         self.values: dict[SSAValue, str] = {}
 
     opset = OPSET

@@ -47,7 +47,7 @@ class GridExporter(Exporter):
         if not any(op.quant for op in program.layers()):
             raise MohaqError(
                 "no layer of the program has grids",
-                hint="run apply-assignment or uniform first, or give bits or an assignment",
+                hint="give bits or an assignment (--bits, --assignment), or apply one first",
             )
 
     def enter(self, op: LayerOp) -> None:
@@ -98,6 +98,9 @@ class GridExporter(Exporter):
         if integers.ndim == 2:
             axis = 0 if _constant_along(spread, -1) else 1
             return self._dequantized(integers, first.reshape(-1), axis, grid.bits, hint)
+        if len(integers) == 1:
+            return self._dequantized(integers, first.reshape(-1), 1, grid.bits, hint)
+        # A row of every direction has a step, and DequantizeLinear has one axis.
         flat = integers.reshape(-1, integers.shape[-1])
         made = self._dequantized(flat, first.reshape(-1), 0, grid.bits, hint)
         return self.graph.reshape(made, integers.shape)

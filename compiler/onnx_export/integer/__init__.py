@@ -6,7 +6,6 @@ says: MatMulInteger or MatMul, Mul, Add, Sub, Div, Clip, Gather and Scan. T and 
 
 from __future__ import annotations
 
-import json
 from typing import Literal, get_args
 
 import onnx
@@ -16,24 +15,22 @@ import mohaq.compiler.onnx_export.integer.arithmetic
 import mohaq.compiler.onnx_export.integer.loop
 import mohaq.compiler.onnx_export.integer.products  # noqa: F401  they register themselves
 from mohaq.compiler.diagnostics import MohaqError
-from mohaq.compiler.dialects.quant import GridAttr
 from mohaq.compiler.dialects.types import element_of
+from mohaq.compiler.onnx_export.emit import deliver, input_names, output_names, returned
 from mohaq.compiler.onnx_export.graph import finished, info
+from mohaq.compiler.onnx_export.integer.border import enter, facts, leave
 from mohaq.compiler.onnx_export.integer.convert import convert_block
+from mohaq.compiler.onnx_export.integer.joined import joined_to_onnx
 from mohaq.compiler.onnx_export.integer.work import INT64, IntegerWork
-from mohaq.compiler.program import (
-    Program,
-    argument_grids,
-    argument_names,
-    result_grids,
-    result_names,
-)
+from mohaq.compiler.program import Program, argument_grids, result_grids
 
 Border = Literal["real", "integer"]
 BORDERS: tuple[Border, ...] = get_args(Border)
 
 
-def integer_to_onnx(program: Program, border: Border = "real") -> onnx.ModelProto:
+def integer_to_onnx(
+    program: Program, border: Border = "real", *, like: Program | None = None
+) -> onnx.ModelProto:
     """An ONNX model whose outputs are those of the integer reference, bit for bit.
 
     Args:
@@ -42,6 +39,7 @@ def integer_to_onnx(program: Program, border: Border = "real") -> onnx.ModelProt
             users do, floor(x/scale + 1/2) + zero point in 64 bits, clamped; outputs are
             (q - zero point) * scale in 64 bits, rounded to float32. NaN has no integer.
             "integer": int64 in and out, which must lie in the grids of the arguments.
+        like: the `nn` program that it came from, for the names of inputs and outputs.
 
     Raises:
         MohaqError: no integer program, or an argument or result without a grid.
@@ -55,70 +53,21 @@ def integer_to_onnx(program: Program, border: Border = "real") -> onnx.ModelProt
     work = IntegerWork(program)
     graph, real = work.graph, border == "real"
     kind = onnx.TensorProto.FLOAT if real else INT64
-    names = [
-        graph.name(name or ("x" if number == 0 else f"state{number}"))
-        for number, name in enumerate(argument_names(entry))
-    ]
-    taken = [graph.name(name or f"result{n}") for n, name in enumerate(result_names(entry))]
-    for name, arg, grid in zip(names, entry.args, argument_grids(entry), strict=True):
-        work.values[arg] = _enter(work, name, _known(grid)) if real else name
+    names, taken = input_names(graph, like or program), output_names(graph, like or program)
+    given, made = argument_grids(entry), result_grids(entry)
+    for name, arg, grid in zip(names, entry.args, given, strict=True):
+        work.values[arg] = enter(graph, name, grid) if real else name
     found = convert_block(work, entry.body.block)
-    end = entry.body.block.last_op
-    assert end is not None
-    outputs = []
-    for name, made, value, grid in zip(
-        taken, found, end.operands, result_grids(entry), strict=True
-    ):
-        left = _leave(work, made, _known(grid)) if real else made
-        graph.nodes.append(onnx.helper.make_node("Identity", [left], [name], name=name))
-        outputs.append(info(name, value, kind))
-    inputs = [info(name, arg, kind) for name, arg in zip(names, entry.args, strict=True)]
-    model = finished(graph, inputs, outputs)
-    _facts(model, border, argument_grids(entry), result_grids(entry), names, taken)
+    for name, value, grid in zip(taken, found, made, strict=True):
+        deliver(graph, leave(graph, value, grid) if real else value, name)
+    model = finished(
+        graph,
+        [info(name, arg, kind) for name, arg in zip(names, entry.args, strict=True)],
+        [info(name, value, kind) for name, value in zip(taken, returned(program), strict=True)],
+    )
+    grids = zip((*names, *taken), (*given, *made), strict=True)
+    facts(model, border, dict(grids))
     return model
 
 
-def _known(grid: GridAttr | None) -> GridAttr:
-    if grid is None:
-        raise MohaqError("an argument or result of the program has no grid")
-    return grid
-
-
-def _enter(work: IntegerWork, x: str, grid: GridAttr) -> str:
-    """clamp(floor(x/scale + 1/2) + zero) as int64."""
-    graph = work.graph
-    wide = graph.node("Cast", [x], to=onnx.TensorProto.DOUBLE)
-    steps = graph.node("Div", [wide, graph.double(grid.step, "scale")])
-    whole = graph.node("Floor", [graph.node("Add", [steps, graph.double(0.5, "half")])])
-    if grid.zero:
-        whole = graph.node("Add", [whole, graph.double(grid.zero, "zero_point")])
-    ends = [graph.double(n, "end") for n in (grid.low, grid.high)]
-    return graph.node("Cast", [graph.node("Clip", [whole, *ends])], to=INT64)
-
-
-def _leave(work: IntegerWork, x: str, grid: GridAttr) -> str:
-    """(q - zero) * scale as float32."""
-    graph = work.graph
-    wide = graph.node("Cast", [x], to=onnx.TensorProto.DOUBLE)
-    if grid.zero:
-        wide = graph.node("Sub", [wide, graph.double(grid.zero, "zero_point")])
-    real = graph.node("Mul", [wide, graph.double(grid.step, "scale")])
-    return graph.node("Cast", [real], to=onnx.TensorProto.FLOAT)
-
-
-def _facts(
-    model: onnx.ModelProto,
-    border: Border,
-    given: list[GridAttr | None],
-    made: list[GridAttr | None],
-    names: list[str],
-    taken: list[str],
-) -> None:
-    """Form, border and grids in the model's metadata."""
-    grids = zip((*names, *taken), (*given, *made), strict=True)
-    held = {name: grid.facts() for name, grid in grids if grid is not None}
-    facts = {"mohaq.form": "integer", "mohaq.border": border, "mohaq.grids": json.dumps(held)}
-    onnx.helper.set_model_props(model, facts)
-
-
-__all__ = ["BORDERS", "Border", "integer_to_onnx"]
+__all__ = ["BORDERS", "Border", "integer_to_onnx", "joined_to_onnx"]

@@ -27,9 +27,9 @@ class IntegerWork:
     constants always stand in the main graph, whose names a body sees.
     """
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, graph: OnnxGraph | None = None) -> None:
         self.program = program
-        self.top = self.graph = OnnxGraph()
+        self.top = self.graph = graph or OnnxGraph()
         self.values: dict[SSAValue, str] = {}
         self.tables = {
             op.sym_name.data: op for op in program.module.body.block.ops if isinstance(op, TableOp)
