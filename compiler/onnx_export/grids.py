@@ -91,7 +91,7 @@ class GridExporter(Exporter):
         rows = data.reshape(-1, data.shape[-1]) if steps is None else data.reshape(steps.size, -1)
         integers = choose(quantize(rows, grid, steps).reshape(data.shape))
         if steps is None:
-            return self._dequantized(integers, np.float32(grid.step), None, grid.bits, hint)
+            return self._dequantized(integers, single(grid.step), None, grid.bits, hint)
         column = np.broadcast_to(steps.reshape(-1, 1), rows.shape).reshape(data.shape)
         spread = choose(column)
         first = np.moveaxis(spread, -1, 0)[0] if _constant_along(spread, -1) else spread[0]
@@ -137,7 +137,7 @@ class GridExporter(Exporter):
     def rounded(self, graph: OnnxGraph, grid: GridAttr, x: str) -> str:
         """x on a grid: Clip where the type is wider than the grid, then to integers and back."""
         kind = self.storage(grid.bits)
-        scale = graph.constant(np.float32(grid.step), "scale")
+        scale = graph.constant(single(grid.step), "scale")
         zero = np.asarray(grid.zero).astype(helper.tensor_dtype_to_np_dtype(kind))
         if grid.bits not in STORAGE:
             ends = [np.float32((n - grid.zero) * grid.step) for n in (grid.low, grid.high)]
@@ -145,6 +145,20 @@ class GridExporter(Exporter):
         point = graph.constant(zero, "zero_point")
         q = graph.node("QuantizeLinear", [x, scale, point])
         return graph.node("DequantizeLinear", [q, scale, point])
+
+
+def single(step: float) -> np.float32:
+    """A step as the float32 that QuantizeLinear takes.
+
+    Raises:
+        MohaqError: it has no float32 of full precision.
+    """
+    if not np.finfo(np.float32).tiny <= step <= np.finfo(np.float32).max:
+        raise MohaqError(
+            f"a step of {step:g} has no float32, which QuantizeLinear takes",
+            hint="choose the form 'integer'",
+        )
+    return np.float32(step)
 
 
 def _constant_along(values: Array, axis: int) -> bool:

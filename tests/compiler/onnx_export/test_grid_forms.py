@@ -10,8 +10,10 @@ from family import KINDS, Drawn, granularity, layers, moved_zero
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from programs import one_cell, sequences
+from xdsl.dialects.builtin import DictionaryAttr
 
 from mohaq.compiler.analysis.storage import calibrated_table
+from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects.quant import GridAttr
 from mohaq.compiler.interpreters.float_nn import run_float
 from mohaq.compiler.interpreters.integer import run_integer
@@ -137,3 +139,33 @@ def test_scan_rounds_what_recurrent_products_read(kind: str) -> None:
         far.append(np.abs(run_onnx(program.to_onnx("qdq"), [x])[0] - exact).mean())
         near.append(np.abs(run_onnx(program.to_onnx("scan"), [x])[0] - exact).mean())
     assert np.mean(near) < 0.2 * np.mean(far), (near, far)
+
+
+def test_steps_without_a_float32() -> None:
+    program = one_cell("gru", 0)
+    calibrate(program, sequences(0, features=4))
+    apply_assignment(program, dict.fromkeys(calibrated_table(program).searched(), 8))
+    (op,) = program.layers()
+    assert op.quant is not None
+    for slot in ("weight", "input"):
+        grids = {**op.quant.data, slot: GridAttr.of(8, 1e-42)}
+        broken = program.clone()
+        next(iter(broken.layers())).attributes["quant"] = DictionaryAttr(grids)
+        with pytest.raises(MohaqError, match="1e-42 has no float32"):
+            broken.to_onnx("qdq")
+
+
+def test_forms_need_their_kind_of_program() -> None:
+    program = one_cell("gru", 0)
+    with pytest.raises(MohaqError, match="no layer of the program has grids"):
+        program.to_onnx("scan")
+    calibrate(program, sequences(0, features=4))
+    apply_assignment(program, dict.fromkeys(calibrated_table(program).searched(), 8))
+    with pytest.raises(MohaqError, match="no integer program"):
+        program.to_onnx("integer")
+    for form in ("float", "qdq", "scan"):
+        with pytest.raises(MohaqError, match="is for float programs"):
+            lower_to_qnn(program).to_onnx(form)
+    wrong: Any = "sacn"
+    with pytest.raises(MohaqError, match="no form 'sacn'"):
+        program.to_onnx(wrong)
