@@ -69,10 +69,11 @@ def of_reference(legal: Program, x: Any) -> Any:
     return dequantize(run_integer(legal, [quantize(x, given)])[0], made).astype(np.float32)
 
 
+@pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("target", ["bitfusion-e", "reference"])
-def test_the_integer_form_is_what_compile_makes(cli: Cli, net: str, target: str) -> None:
+def test_the_integer_form_is_what_compile_makes(cli: Cli, net: str, target: str, bits: int) -> None:
     slots = {"l0": {"weight": 4, "input": 4}}
-    text = json.dumps({"schema": "mohaq.assignment/1", "default": 8, "slots": slots})
+    text = json.dumps({"schema": "mohaq.assignment/1", "default": bits, "slots": slots})
     Path("mixed.json").write_text(text)
     words = ("-t", target, "-a", "mixed.json")
     done = cli("export-onnx", net, "-o", "net.onnx", "--form", "integer", *words)

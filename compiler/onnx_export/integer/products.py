@@ -1,6 +1,6 @@
 """`qnn.matmul`: MatMulInteger where that is exact, MatMul of int64 elsewhere.
 
-Both operands of MatMulInteger are uint8 with zero point 128. Kernels for one signed operand may
+Both operands of MatMulInteger are uint8, signed ones with zero point 128. Kernels for one signed operand may
 saturate pairs of products to 16 bits on x86 without VNNI (onnxruntime's documentation on
 quantization, "U8S8"); with two unsigned ones no kernel does.
 """
@@ -42,12 +42,13 @@ def in_bytes(op: qnn.MatmulOp, weight: Array) -> bool:
 
 def _bytes(work: IntegerWork, op: qnn.MatmulOp, held: Array) -> str:
     graph, top = work.graph, work.top
-    x, (_, signed) = work.value(op.input), int_width(op.input)
-    if signed:
-        x = graph.node("Add", [x, work.constant(MIDDLE)])
+    middles = [MIDDLE * int_width(v)[1] for v in (op.input, op.weight)]
+    x = work.value(op.input)
+    if middles[0]:
+        x = graph.node("Add", [x, work.constant(middles[0])])
     x = graph.node("Cast", [x], "byte", to=onnx.TensorProto.UINT8)
-    moved = np.ascontiguousarray((held.T + MIDDLE).astype(np.uint8))
+    moved = np.ascontiguousarray((held.T + middles[1]).astype(np.uint8))
     weight = top.constant(moved, f"{name_of(op.weight)}.T")
-    zeros = [top.constant(np.uint8(n), "zero_point") for n in (MIDDLE * signed, MIDDLE)]
+    zeros = [top.constant(np.uint8(n), "zero_point") for n in middles]
     total = graph.node("MatMulInteger", [x, weight, *zeros])
     return graph.node("Cast", [total], "sum", to=INT64)

@@ -108,11 +108,11 @@ def test_arithmetic() -> None:
 
 
 MATMUL = """
-param.declare @w : tensor<3x{k}xsi{w}>
+param.declare @w : tensor<3x{k}x{w}>
 func.func @main(%x: tensor<?x{k}x{x}>) -> tensor<?x3xsi{bits}> {{
-  %w = param.load @w : tensor<3x{k}xsi{w}>
+  %w = param.load @w : tensor<3x{k}x{w}>
   %y = qnn.matmul %x, %w {{acc = #qnn.acc<64, proved, bound = {bound}>}}
-    : (tensor<?x{k}x{x}>, tensor<3x{k}xsi{w}>) -> tensor<?x3xsi{bits}>
+    : (tensor<?x{k}x{x}>, tensor<3x{k}x{w}>) -> tensor<?x3xsi{bits}>
   func.return %y : tensor<?x3xsi{bits}>
 }}"""
 
@@ -120,27 +120,34 @@ func.func @main(%x: tensor<?x{k}x{x}>) -> tensor<?x3xsi{bits}> {{
 @pytest.mark.parametrize(
     ("x", "w", "k", "kind"),
     [
-        ("si2", 2, 7, "MatMulInteger"),
-        ("si8", 8, 600, "MatMulInteger"),  # sums that a 16-bit intermediate would clip
-        ("ui8", 8, 600, "MatMulInteger"),
-        ("si8", 8, 33_100, "MatMul"),  # 255 * 255 * 33100 is more than 31 bits
-        ("si9", 8, 9, "MatMul"),
-        ("si16", 16, 1100, "MatMul"),  # more than 31 bits
+        ("si2", "si2", 7, "MatMulInteger"),
+        ("si8", "si8", 600, "MatMulInteger"),  # sums that a 16-bit intermediate would clip
+        ("ui8", "si8", 600, "MatMulInteger"),
+        ("si8", "ui8", 600, "MatMulInteger"),
+        ("ui8", "ui8", 600, "MatMulInteger"),
+        ("si8", "si8", 33_100, "MatMul"),  # 255 * 255 * 33100 is more than 31 bits
+        ("si9", "si8", 9, "MatMul"),
+        ("si16", "si16", 1100, "MatMul"),  # more than 31 bits
     ],
 )
-def test_products_at_the_ends(x: str, w: int, k: int, kind: str) -> None:
-    bits, signed = int(x[2:]), x[0] == "s"
-    low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+def test_products_at_the_ends(x: str, w: str, k: int, kind: str) -> None:
     rng = np.random.default_rng(0)
-    weight = rng.integers(-(2 ** (w - 1)), 2 ** (w - 1), (3, k))
-    weight[0], weight[1] = -(2 ** (w - 1)), 2 ** (w - 1) - 1
+    (low, high), (least, most) = (ends(name) for name in (x, w))
+    weight = rng.integers(least, most + 1, (3, k))
+    weight[0], weight[1] = least, most
     bound = int(np.abs(weight).sum(1).max()) * max(high, -low)
     text = MATMUL.format(k=k, w=w, x=x, bound=bound, bits=bound.bit_length() + 1)
-    held = weight.astype(np.int16 if w > 8 else np.int8)
+    held = weight.astype({"si16": np.int16, "ui8": np.uint8}.get(w, np.int8))
     inputs = np.concatenate([np.full((1, k), low), np.full((1, k), high)])
     inputs = np.concatenate([inputs, rng.integers(low, high + 1, (4, k))])
     model = both(program(text, w=held), inputs)
     assert kind in {n.op_type for n in model.graph.node}
+
+
+def ends(name: str) -> tuple[int, int]:
+    """Smallest and largest of `si8`, `ui8`, ..."""
+    bits = int(name[2:])
+    return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if name[0] == "s" else (0, 2**bits - 1)
 
 
 def test_a_float_program_has_no_integer_form() -> None:
