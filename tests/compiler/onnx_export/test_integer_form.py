@@ -12,9 +12,13 @@ import pytest
 from family import KINDS, Drawn, granularity, layers, moved_zero
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from programs import calibrated
 
+from mohaq.backends.base import IllegalAssignment
+from mohaq.backends.registry import find_target
 from mohaq.compiler.analysis.storage import calibrated_table
 from mohaq.compiler.dialects.types import shape_of
+from mohaq.compiler.driver import lower_for_target
 from mohaq.compiler.interpreters.integer import run_integer
 from mohaq.compiler.onnx_export.integer import integer_to_onnx
 from mohaq.compiler.program import Program, argument_grids, result_grids
@@ -88,3 +92,27 @@ def test_real_borders(drawn: Drawn, seed: int) -> None:
     for a, b, grid in zip(found, expected, made, strict=True):
         assert grid is not None
         np.testing.assert_array_equal(a, dequantize(b, grid).astype(np.float32))
+
+
+@pytest.mark.parametrize("target", ["bitfusion-e", "bitfusion-s", "reference"])
+def test_programs_legalized_for_targets(target: str) -> None:
+    backend, machine = find_target(target)
+    program = calibrated(5)
+    table = calibrated_table(program).table
+    space = backend.space(table, machine)
+    rng = np.random.default_rng(0)
+    ends = [np.zeros(len(space.groups), int), [len(g.choices) - 1 for g in space.groups]]
+    drawn = [[rng.integers(len(g.choices)) for g in space.groups] for _ in range(3)]
+    ran = 0
+    for genome in (*ends, *drawn):
+        widths = {s: int(v[0]) for s, v in space.widths(np.asarray(genome)).items()}
+        try:
+            legal = lower_for_target(program, backend, machine, widths).legalized
+        except IllegalAssignment:
+            continue
+        model = integer_to_onnx(legal, border="integer")
+        inputs = drawn_inputs(legal, rng, 6, 2)
+        for a, b in zip(run_onnx(model, inputs), run_integer(legal, inputs), strict=True):
+            np.testing.assert_array_equal(a, b, err_msg=str(widths))
+        ran += 1
+    assert ran > 2
