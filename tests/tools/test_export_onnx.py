@@ -172,10 +172,22 @@ def test_what_is_not_calibrated(cli: Cli, net: str) -> None:
     run = ("-o", "net.onnx", "--form", "integer", "--bits")
     refused(cli("export-onnx", "bare", *run, "8"), "not calibrated", "--data")
     refused(cli("export-onnx", net, *run, "5"), "no clips for 5 bits", "--data")
+    refused(cli("export-onnx", net, "-o", "net.onnx", "-d", "x.npz"), "calibration needs --bits")
     with pytest.raises(MohaqError, match="not calibrated for 5 bits"):
         onnx_model(calibrated(), "qdq", Assignment.uniform(5))
     with pytest.raises(MohaqError, match="no calibration"):
         onnx_model(speech_like(), "scan", Assignment.uniform(8))
+
+
+def test_calibration_on_the_way(cli: Cli) -> None:
+    speech_like().save(Path("bare"))
+    inputs = sequences(4)
+    np.savez("data.npz", inputs=np.concatenate(inputs), lengths=[len(x) for x in inputs])
+    words = ("--form", "integer", "--bits", "5", "-d", "data.npz", "--clip", "minmax")
+    done = cli("export-onnx", "bare", "-o", "net.onnx", *words)
+    assert done.exit_code == 0, done.output
+    (found,) = mohaq.onnx_session("net.onnx").run(None, {"x": inputs[0][:, None]})
+    assert found.shape == (len(inputs[0]), 1, 3)
 
 
 def test_widths_that_the_target_does_not_have(cli: Cli, net: str) -> None:
