@@ -165,15 +165,6 @@ def test_torch_fx_takes_what_torch_export_refuses() -> None:
     assert [op.label for op in mohaq.load(Checked(), (x,)).layers()] == ["rnn", "fc"]
 
 
-def by_hand(m: Any, x: Tensor) -> Tensor:
-    h = torch.zeros(x.size(1), 3)
-    made = []
-    for t in range(x.size(0)):
-        h = torch.tanh(m.ahead(x[t]) + m.back(h))
-        made.append(h)
-    return torch.stack(made)
-
-
 def branch(_: Any, x: Tensor) -> Tensor:
     y = x * 2
     if y.sum() > 0:
@@ -190,10 +181,6 @@ def packed(m: Any, x: Tensor) -> Tensor:
 
 REFUSED: dict[str, tuple[Function, str]] = {
     "branch": (lambda: Model(branch), r"test_models\.py:\d+.*control flow must not"),
-    "by hand": (
-        lambda: Model(by_hand, ahead=nn.Linear(3, 3), back=nn.Linear(3, 3)),
-        r"test_models\.py:\d+.*loop over the input.*operations at one length",
-    ),
     "packed": (lambda: Model(packed, rnn=lstm()), r"'rnn'.*LSTM on packed sequences.*padded"),
     "length": (lambda: Model(lambda _, x: x / x.size(0)), "uses the size of the input as a number"),
     "places": (lambda: Model(lambda _, x: x.max(0)[1] * 1.0), "places of a maximum"),
