@@ -25,6 +25,7 @@ import mohaq.compiler.frontends.pytorch.attention
 import mohaq.compiler.frontends.pytorch.choice
 import mohaq.compiler.frontends.pytorch.dense
 import mohaq.compiler.frontends.pytorch.elementwise
+import mohaq.compiler.frontends.pytorch.norms
 import mohaq.compiler.frontends.pytorch.own
 import mohaq.compiler.frontends.pytorch.recurrent
 import mohaq.compiler.frontends.pytorch.shape
@@ -136,8 +137,9 @@ def _refuse_packed(name: str) -> Callable[[torch.nn.Module, tuple[Any, ...]], No
 def _sizes(free: Sequence[Free], which: int) -> Sizes:
     return Sizes(
         {
-            f.sizes[which]: sympy.Symbol(f"@{n}", integer=True, positive=True)
+            number: sympy.Symbol(f"@{n}", integer=True, positive=True) / divisor
             for n, f in enumerate(free)
+            for number, divisor in f.parts(which)
         }
     )
 
