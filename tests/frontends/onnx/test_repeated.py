@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -51,7 +53,7 @@ def test_a_layer_on_zeros_as_many_as_the_batch() -> None:
 
 @pytest.mark.parametrize("kind", ["Add", "Concat"])
 def test_one_row_at_every_step(kind: str) -> None:
-    options = {"axis": 2} if kind == "Concat" else {}
+    options: dict[str, Any] = {"axis": 2} if kind == "Concat" else {}
     agree(
         from_sequence(
             [
@@ -95,3 +97,15 @@ def test_normalization_of_instances() -> None:
         x = np.random.default_rng(0).normal(size=(2, 3, steps)).astype(np.float32)
         (wanted,) = session.run(None, {"x": x})
         np.testing.assert_allclose(run_float(program, [x])[0], wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_a_size_of_minus_one_is_any_size() -> None:
+    agree(
+        model(
+            [Node("MatMul", ["x", "w"], ["y"])],
+            [info("x", [-1, -1, 4])],
+            [info("y", None)],
+            [weights("w", 4, 3)],
+            opset=17,
+        )
+    )
