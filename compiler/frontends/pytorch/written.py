@@ -148,7 +148,7 @@ class _Loop:
         moved = True
         while moved:
             moved = False
-            handed = [self._handed(t) for t in range(self.count - 2)]
+            handed = self._handed()
             before, after = handed[REFERENCE - 1], handed[REFERENCE]
             if not after or any(len(h) != len(after) for h in handed):
                 return False
@@ -190,14 +190,15 @@ class _Loop:
                 moved = True
         return moved
 
-    def _handed(self, time: int) -> list[Node]:
-        """What a step hands to the next, in the order of the graph."""
-        return [
-            node
-            for node, t in self.time.items()
-            if t == time
-            and any(self.time.get(u) == time + 1 and not _is_call(u) for u in node.users)
-        ]
+    def _handed(self) -> list[list[Node]]:
+        """What each step but the last two hands to the next, in the order of the graph."""
+        found: list[list[Node]] = [[] for _ in range(self.count - 2)]
+        for node, time in self.time.items():
+            if time < len(found) and any(
+                self.time.get(u) == time + 1 and not _is_call(u) for u in node.users
+            ):
+                found[time].append(node)
+        return found
 
     def _cells(self, before: Sequence[Node], after: Sequence[Node]) -> list[list[int]]:
         """States that need each other and no others."""
