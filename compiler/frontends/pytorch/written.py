@@ -22,12 +22,12 @@ from torch.fx import Graph, Node
 
 from mohaq.compiler.frontends.pytorch.chains import CELLS, LAYERS, WrittenCell, call_like
 from mohaq.compiler.frontends.pytorch.cleaning import remove_unused
+from mohaq.compiler.frontends.pytorch.step_match import Match, Pattern, is_row
 from mohaq.compiler.frontends.pytorch.steps import (
     COUNTED,
     ELEMENTWISE,
     FIRST_ONLY,
     element_of_step,
-    rank_of,
 )
 
 aten = torch.ops.aten
@@ -41,21 +41,6 @@ REFERENCE = 3
 JOINS = (aten.stack.default, aten.cat.default)
 SIMPLE = ELEMENTWISE | FIRST_ONLY | set(COUNTED) | {aten.addmm.default, aten.t.default}
 """Operations on the input that may be part of a cell."""
-
-
-@dataclass(frozen=True)
-class _Pattern:
-    """The reference step.
-
-    before, after: states at its begin and end. cuts: what it reads. constants: what is the same
-    for all steps. inside: its operations in order.
-    """
-
-    before: tuple[Node, ...]
-    after: tuple[Node, ...]
-    cuts: tuple[Node, ...]
-    constants: tuple[Node, ...]
-    inside: tuple[Node, ...]
 
 
 @dataclass
@@ -163,14 +148,14 @@ class _Loop:
                 moved = self._begin_later(pattern, begin, steps)
                 if moved:
                     break
-                rows = all(map(_is_row, (*pattern.before, *pattern.after, *begin)))
+                rows = all(map(is_row, (*pattern.before, *pattern.after, *begin)))
                 if rows and steps[-1].cuts:
                     self._replace(pattern, begin, steps)
                     return True
         return False
 
     def _begin_later(
-        self, pattern: _Pattern, begin: Sequence[Node], steps: Sequence[_Found]
+        self, pattern: Pattern, begin: Sequence[Node], steps: Sequence[_Found]
     ) -> bool:
         """Count what a step does first with its states to that step, not to the one before.
 
@@ -235,7 +220,7 @@ class _Loop:
 
     def _pattern(
         self, before: Sequence[Node], after: Sequence[Node], members: Sequence[int]
-    ) -> _Pattern | None:
+    ) -> Pattern | None:
         """The reference step; None if it is not operations on [B, n]."""
         states = tuple(before[m] for m in members)
         ends = tuple(after[m] for m in members)
@@ -246,11 +231,11 @@ class _Loop:
 
         def whole(node: Node) -> bool:
             """Whether what is computed from the input alone may be part of the cell."""
-            if node not in self.time or (node in self.leaves and _is_row(node)):
+            if node not in self.time or (node in self.leaves and is_row(node)):
                 return True
             if node in self.leaves or node.target not in SIMPLE:
-                return _is_row(node)
-            return _is_row(node) or all(whole(n) for n in node.all_input_nodes)
+                return is_row(node)
+            return is_row(node) or all(whole(n) for n in node.all_input_nodes)
 
         def visit(node: Node) -> bool:
             if node in number or node in cuts or node in constants or node in inside:
@@ -265,7 +250,7 @@ class _Loop:
                 or not all(whole(n) for n in node.all_input_nodes)
             ):
                 cuts[node] = None
-                return _is_row(node)
+                return is_row(node)
             if self.time[node] != REFERENCE or _is_call(node):
                 return False
             inside[node] = None
@@ -276,7 +261,7 @@ class _Loop:
         if any(self.time[n] != REFERENCE for n in cuts):
             return None
         ordered = sorted(inside, key=self.place.__getitem__)
-        return _Pattern(
+        return Pattern(
             states,
             ends,
             tuple(sorted(cuts, key=self.place.__getitem__)),
@@ -285,7 +270,7 @@ class _Loop:
         )
 
     def _steps(
-        self, pattern: _Pattern, handed: Sequence[Sequence[Node]]
+        self, pattern: Pattern, handed: Sequence[Sequence[Node]]
     ) -> tuple[list[Node], list[_Found]] | None:
         """(states at the begin, all steps); None if one differs from the pattern."""
         initial: list[Node | None] = [None] * len(pattern.before)
@@ -295,7 +280,7 @@ class _Loop:
             if any(n is None for n in held) and found:
                 return None
             ends: list[Node | None] = list(handed[time]) if time < len(handed) else []
-            match = _Match(pattern, held, self.time)
+            match = Match(pattern, held, self.time)
             if not ends:  # the last steps hand their states to something else
                 there = [n for n, t in self.time.items() if t == time]
                 for end in pattern.after:
@@ -318,7 +303,7 @@ class _Loop:
             return None
         return begin, found
 
-    def _replace(self, pattern: _Pattern, begin: list[Node], steps: Sequence[_Found]) -> None:
+    def _replace(self, pattern: Pattern, begin: list[Node], steps: Sequence[_Found]) -> None:
         cell = _cell(pattern, self._shown(pattern, steps))
         held: list[Node] = begin
         for step in steps:
@@ -340,7 +325,7 @@ class _Loop:
         _put_in_order(self.graph)
         remove_unused(self.graph)
 
-    def _shown(self, pattern: _Pattern, steps: Sequence[_Found]) -> int:
+    def _shown(self, pattern: Pattern, steps: Sequence[_Found]) -> int:
         """The state that is used outside of the loop."""
         mine = {*pattern.inside, *steps[REFERENCE + 1].after}
         following: set[Node] = set()
@@ -356,70 +341,11 @@ class _Loop:
         return 0
 
 
-class _Match:
-    """Comparison of a step with the reference step."""
-
-    def __init__(
-        self, pattern: _Pattern, states: Sequence[Node | None], time: dict[Node, int]
-    ) -> None:
-        self._number = {node: n for n, node in enumerate(pattern.before)}
-        self._constants, self._cut = set(pattern.constants), set(pattern.cuts)
-        self.states = list(states)
-        self.cuts: dict[Node, Node] = {}
-        self._time = time
-        self._known: dict[tuple[Node, Node], bool] = {}
-
-    def fits(self, a: Any, b: Any) -> bool:
-        """Whether b is to this step what a is to the reference."""
-        if not isinstance(a, Node) or not isinstance(b, Node):
-            return self._equal(a, b)
-        if a in self._number:
-            number = self._number[a]
-            if self.states[number] is None and b not in self._time:
-                self.states[number] = b
-            return self.states[number] is b and _like(a, b)
-        if a in self._cut:
-            return self.cuts.setdefault(a, b) is b and _like(a, b)
-        if a in self._constants and (a is b or a.op != "call_function" or b in self._time):
-            return a is b
-        if (a, b) not in self._known:
-            self._known[a, b] = False  # no node is computed from itself
-            self._known[a, b] = (
-                a.target is b.target
-                and self._equal(a.args, b.args)
-                and self._equal(dict(a.kwargs), dict(b.kwargs))
-            )
-        return self._known[a, b]
-
-    def _equal(self, a: Any, b: Any) -> bool:
-        if isinstance(a, Node) and isinstance(b, Node):
-            return self.fits(a, b)
-        if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
-            return len(a) == len(b) and all(map(self._equal, a, b))
-        if isinstance(a, dict) and isinstance(b, dict):
-            return a.keys() == b.keys() and all(self._equal(a[k], b[k]) for k in a)
-        return type(a) is type(b) and bool(a == b)
-
-
 def _is_call(node: Node) -> bool:
     return node.target in CELLS or node.target in LAYERS or isinstance(node.target, WrittenCell)
 
 
-def _is_row(node: Node) -> bool:
-    """Whether a node gives real numbers [B, n]."""
-    value = node.meta.get("val")
-    return rank_of(node) == 2 and bool(value is not None and value.dtype.is_floating_point)
-
-
-def _like(a: Node, b: Node) -> bool:
-    """Whether two nodes give the same shape, where the batch of a state may be one row."""
-    one, other = a.meta.get("val"), b.meta.get("val")
-    if not isinstance(one, torch.Tensor) or not isinstance(other, torch.Tensor):
-        return type(one) is type(other)
-    return one.shape == other.shape and one.dtype == other.dtype
-
-
-def _cell(pattern: _Pattern, shown: int) -> WrittenCell:
+def _cell(pattern: Pattern, shown: int) -> WrittenCell:
     """The reference step as a graph of its own."""
     body = Graph()
     names = [
