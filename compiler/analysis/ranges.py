@@ -22,7 +22,7 @@ from mohaq.compiler.dialects import qnn
 from mohaq.compiler.dialects.param import LoadOp
 from mohaq.compiler.dialects.qnn.table import functions_of
 from mohaq.compiler.dialects.types import DYNAMIC, int_range, int_width, shape_of
-from mohaq.compiler.interpreters.integer import interpolate, round_shift
+from mohaq.compiler.interpreters.integer import floor_shift, interpolate, round_shift
 from mohaq.compiler.program import Program
 
 Ints = npt.NDArray[np.int64]
@@ -236,7 +236,7 @@ def _rescaled(op: qnn.RequantizeOp, x: Ints) -> Ints:
 
 def _shifted(op: qnn.ShrOp, x: Ints) -> Ints:
     runs = zip(np.split(x, len(op.amounts()), axis=-1), op.amounts(), strict=True)
-    joined: Ints = np.concatenate([run >> s for run, s in runs], axis=-1)
+    joined: Ints = np.concatenate([floor_shift(run, s) for run, s in runs], axis=-1)
     return joined
 
 

@@ -51,6 +51,11 @@ def round_shift(x: Array, shift: int) -> Array:
     return (x + (1 << (shift - 1))) >> shift if shift else x
 
 
+def floor_shift(x: Array, shift: int) -> Array:
+    """floor(x / 2^shift); a negative shift multiplies."""
+    return x >> shift if shift >= 0 else x << -shift
+
+
 def saturating_product(x: Array, w: Array, bits: int) -> Array:
     """x W^T of [..., K] and [N, K], clamped to `bits` after each of the K additions in order."""
     low, high = int_range(bits)
@@ -136,9 +141,9 @@ class QnnFunctions(InterpreterFunctions):
 
     @impl(qnn.ShrOp)
     def run_shr(self, _: Interpreter, op: qnn.ShrOp, args: PythonValues) -> PythonValues:
-        """clamp(x >> s), with s of the channel's run."""
+        """clamp(floor(x / 2^s)), with s of the channel's run."""
         runs = np.split(args[0], len(op.amounts()), axis=-1)
-        parts = [run >> s for run, s in zip(runs, op.amounts(), strict=True)]
+        parts = [floor_shift(run, s) for run, s in zip(runs, op.amounts(), strict=True)]
         return (saturate(np.concatenate(parts, axis=-1), op.result),)
 
     @impl(qnn.RsubOp)

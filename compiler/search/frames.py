@@ -316,7 +316,8 @@ def _shift(op: qnn.ShrOp) -> Callable[[Ints], Ints]:
     each = np.repeat(amounts, shape_of(op.result)[-1] // len(amounts))
     width, signed = int_width(op.result)
     low, high = int_range(width, signed=signed)
-    return lambda x: np.clip(x >> each, low, high)
+    right, left = np.maximum(each, 0), np.maximum(-each, 0)
+    return lambda x: np.clip((x << left) >> right, low, high)
 
 
 def _concatenate(*parts: Ints) -> Ints:

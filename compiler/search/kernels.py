@@ -21,7 +21,7 @@ SHIFT, SATURATING_MATRIX = 13, 14
 """Opcodes. A tape row is (opcode, destination, a, b, c, length, i0, ..., i4): offsets into the
 buffer and immediates. Those of the second line are groups of operations (`fusion`). `MATRIX` is
 a product with the matrix at b, row by row, of the i0 numbers at a; `SATURATING_MATRIX` clamps
-to i1..i2 after every addition. `SHIFT` clamps a >> i0 to i1..i2."""
+to i1..i2 after every addition. `SHIFT` clamps floor(a / 2^i0) to i1..i2."""
 
 OPERANDS, IMMEDIATES = 3, 5
 ROW = 3 + OPERANDS + IMMEDIATES
@@ -117,8 +117,9 @@ def _step(tape: Ints, buffer: Ints, tables: npt.NDArray[np.int16]) -> None:
                     total += line[j] * given[j]
                 y[k] = total
         elif code == SHIFT:
+            right, left = max(i0, 0), max(-i0, 0)
             for k in range(n):
-                y[k] = min(max(a[k] >> i0, i1), i2)
+                y[k] = min(max((a[k] << left) >> right, i1), i2)
         elif code == SATURATING_MATRIX:
             given = buffer[tape[row, 2] : tape[row, 2] + i0]
             for k in range(n):

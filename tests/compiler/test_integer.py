@@ -62,7 +62,7 @@ def test_requantize(values: list[int], scales: list[tuple[int, int]], width: int
 
 @given(
     st.lists(st.integers(-(2**40), 2**40), min_size=6, max_size=6),
-    st.lists(st.integers(0, 62), min_size=1, max_size=3),
+    st.lists(st.integers(-20, 62), min_size=1, max_size=3),
     st.sampled_from([2, 8, 16, 40]),
 )
 def test_shr_floors_and_clamps(values: list[int], shifts: list[int], width: int) -> None:
@@ -76,7 +76,7 @@ def test_shr_floors_and_clamps(values: list[int], shifts: list[int], width: int)
     (got,) = run_integer(program(text), [np.array([values])])
     run = 6 // len(shifts)
     assert got[0].tolist() == [
-        clamp(value // 2 ** shifts[c // run], width) for c, value in enumerate(values)
+        clamp(value * 2**20 // 2 ** (shifts[c // run] + 20), width) for c, value in enumerate(values)
     ]
 
 

@@ -230,9 +230,9 @@ class ShlOp(IRDLOperation):
 
 @irdl_op_definition
 class ShrOp(IRDLOperation):
-    """Arithmetic shift, then saturation to the result type: clamp(x >> s), no rounding.
+    """Shift without rounding, then saturation to the result type: clamp(floor(x / 2^s)).
 
-    With G shifts the last extent is cut in G equal runs of channels and run g uses shifts[g].
+    A negative s shifts left. With G shifts the last extent is cut in G equal runs of channels and run g uses shifts[g].
     """
 
     name = "qnn.shr"
@@ -259,9 +259,9 @@ class ShrOp(IRDLOperation):
         amounts, extent = self.amounts(), shape_of(self.input)[-1]
         if not amounts or (len(amounts) > 1 and extent % len(amounts)):
             raise VerifyException(f"{len(amounts)} shifts do not divide {extent} channels")
-        if not all(0 <= s <= 62 for s in amounts):
-            raise VerifyException("shifts must be in 0..62")
-        int_width(self.input)
+        room = MAX_BITS - signed_bits(self.input)
+        if not all(-room <= s <= 62 for s in amounts):
+            raise VerifyException(f"shifts must be in {-room}..62 here")
         int_width(self.result)
 
 

@@ -215,7 +215,7 @@ def test_shifts_saturating_products_and_piecewise_functions() -> None:
     acc = qnn.AccAttr.saturating(32, bound)
     assert acc.saturates
     sums = draft.add(qnn.MatmulOp(draft.x, loaded, acc))
-    shifted = draft.add(qnn.ShrOp(sums, [12, 15, 0], 16))
+    shifted = draft.add(qnn.ShrOp(sums, [12, 15, -3], 16))
     draft.declared.append(curve())
     looked = draft.add(qnn.LookupOp(shifted, "curve"))
     square = draft.parameter("r", rng.integers(-32768, 32768, size=(6, 6)), 16)
@@ -231,7 +231,7 @@ def test_shifts_saturating_products_and_piecewise_functions() -> None:
     inner = put(qnn.MatmulOp(state, square, qnn.AccAttr.saturating(32, bound)))
     total = put(qnn.AddOp(put(qnn.ShrOp(inner, [14, 16, 20], 16)), step))
     after = put(qnn.SaturateOp(total, 16))
-    shown = put(qnn.LookupOp(put(qnn.ShrOp(after, [1], 16)), "curve"))
+    shown = put(qnn.LookupOp(put(qnn.ShrOp(after, [-1], 16)), "curve"))
     body.add_op(qnn.YieldOp([shown, after]))
     sequence = int_tensor([DYNAMIC, DYNAMIC, 6], 16)
     check(draft.finish(draft.add(qnn.ScanOp([looked], [], body, [sequence, kind]))), 9)
