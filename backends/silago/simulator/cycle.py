@@ -23,6 +23,7 @@ from mohaq.backends.silago.isa.instructions import (
 )
 from mohaq.backends.silago.machine import Fabric
 from mohaq.backends.silago.simulator.datapath import (
+    DRAIN,
     LANE_BITS,
     MODELLED,
     Datapath,
@@ -30,6 +31,7 @@ from mohaq.backends.silago.simulator.datapath import (
     compute,
     needs,
     output,
+    signed_shift,
 )
 from mohaq.backends.silago.simulator.patterns import Pattern, refi_access, sram_access
 from mohaq.backends.silago.simulator.sequencer import Decoded, Sequencer
@@ -303,10 +305,12 @@ class CycleEngine:
         elif isinstance(i, Swb):
             cell.due.setdefault(edge + 2, []).append(("source", i.v_index, self._source(cell, i)))
         elif isinstance(i, Dpu):
-            if i.mode not in MODELLED:
+            wide = self.fabric.numerics == "wide_acc"
+            if i.mode not in MODELLED and not (wide and i.mode == DRAIN):
                 raise MohaqError(f"what DPU mode {i.mode} computes is not known")
-            shift = i.shift if self.fabric.numerics == "wide_acc" else 0
-            cell.clear_at = edge + 1
+            shift = signed_shift(i.shift) if wide else 0
+            if i.mode != DRAIN:
+                cell.clear_at = edge + 1
             cell.due.setdefault(edge + 2, []).append(("dpu", i.mode | i.io_change << 5, shift))
         elif isinstance(i, BwConfig):
             self._bw(cell, edge, i)

@@ -26,7 +26,11 @@ MODELLED = frozenset(
 PRODUCTS = frozenset({Mode.MULT, Mode.MULT_CONST, Mode.MAC, Mode.MAC_INTER})
 """Modes whose output Q4.11 shifts right."""
 
-WIDE = PRODUCTS | {Mode.MULT_ADD, Mode.AXPY, Mode.SUM_ACC}
+DRAIN = Mode.MODE_6
+"""Our extension of `wide_acc`: shows the accumulator of lane io_change of NACU 0, shifted and
+clamped to 16 bits, and clears nothing. The public RTL has no such mode."""
+
+WIDE = PRODUCTS | {Mode.MULT_ADD, Mode.AXPY, Mode.SUM_ACC, DRAIN}
 """Modes that our `wide_acc` shift applies to."""
 
 LANE_BITS = {Bw.INT16: 16, Bw.INT8X2: 8, Bw.Q4_11: 16, Bw.INT4X4: 4}
@@ -76,6 +80,16 @@ class Setting:
     bw: int = 0
 
 
+def moved(value: int, shift: int) -> int:
+    """floor(value / 2^shift); a negative shift multiplies."""
+    return value >> shift if shift >= 0 else value << -shift
+
+
+def signed_shift(field: int) -> int:
+    """The shift in -32..31 of the instruction's six bits."""
+    return (field ^ 32) - 32
+
+
 def output(d: Datapath, bw: int, q_shift: int) -> tuple[int, int]:
     """The two outputs in the cycle after `compute`, `bw` being the format live in that cycle."""
     shift = d.raw_shift if d.raw_mode in WIDE else 0
@@ -84,7 +98,7 @@ def output(d: Datapath, bw: int, q_shift: int) -> tuple[int, int]:
     bits = d.raw_bits
     outs = []
     for lanes in d.raw:
-        shown = [clamp(v >> shift, bits) for v in lanes[: 16 // bits]]
+        shown = [clamp(moved(v, shift), bits) for v in lanes[: 16 // bits]]
         if d.raw_change == Change.ABS_OUT or d.raw_mode == Mode.SUBT_ABS:
             shown = [clamp(-v, bits) if -(1 << (bits - 1)) < v < 0 else v for v in shown]
         outs.append(join(shown, bits))
@@ -102,6 +116,11 @@ def compute(
         MohaqError: the mode's function is not known.
     """
     mode, bits = setting.mode, LANE_BITS[Bw(setting.bw)]
+    if mode == DRAIN:
+        _drain(d, setting)
+        if clear:
+            d.acc = [[0] * 4, [0] * 4]
+        return
     if mode not in MODELLED:
         raise MohaqError(f"what DPU mode {mode} computes is not known")
     in0, in1, in2, in3 = (
@@ -125,6 +144,12 @@ def compute(
         d.acc = [[0] * 4, [0] * 4]
     d.raw_mode, d.raw_change, d.raw_shift = mode, setting.change, setting.shift
     d.raw_bits = bits
+
+
+def _drain(d: Datapath, setting: Setting) -> None:
+    d.raw[0][0], d.raw[1][0] = d.acc[0][setting.change], 0
+    d.raw_mode, d.raw_change, d.raw_shift, d.raw_bits = DRAIN, 0, setting.shift, 16
+    d.status = 0
 
 
 EXTREMES = frozenset({Mode.MAX_MIN_ACC, Mode.MAX_MIN_CONST, Mode.MAX_MIN})
