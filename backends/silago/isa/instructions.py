@@ -11,11 +11,45 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import ClassVar
 
-from mohaq.backends.silago.isa.fields import DPU_MODES, FORMATS, Format
+from mohaq.backends.silago.isa.fields import FORMATS, Format
 from mohaq.compiler.diagnostics import MohaqError
 
-Mode = IntEnum("Mode", {name.upper(): code for code, name in enumerate(DPU_MODES)})  # type: ignore[misc]
-"""DPU modes."""
+
+class Mode(IntEnum):
+    """DPU modes."""
+
+    IDLE = 0
+    ADD = 1
+    SUM_ACC = 2
+    ADD_CONST = 3
+    SUBT = 4
+    SUBT_ABS = 5
+    MODE_6 = 6
+    MULT = 7
+    MULT_ADD = 8
+    MULT_CONST = 9
+    MAC = 10
+    LD_IR = 11
+    AXPY = 12
+    MAX_MIN_ACC = 13
+    MAX_MIN_CONST = 14
+    MODE_15 = 15
+    MAX_MIN = 16
+    SHIFT_L = 17
+    SHIFT_R = 18
+    SIGM = 19
+    TANHYP = 20
+    EXPON = 21
+    LK_RELU = 22
+    RELU = 23
+    DIV = 24
+    ACC_SOFTMAX = 25
+    DIV_SOFTMAX = 26
+    LD_ACC = 27
+    SCALE_DW = 28
+    SCALE_UP = 29
+    MAC_INTER = 30
+    MODE_31 = 31
 
 
 class Port(IntEnum):

@@ -25,7 +25,6 @@ from mohaq.backends.silago.machine import Fabric
 from mohaq.backends.silago.simulator.datapath import (
     DRAIN,
     LANE_BITS,
-    MODELLED,
     Datapath,
     Setting,
     compute,
@@ -33,12 +32,16 @@ from mohaq.backends.silago.simulator.datapath import (
     output,
     signed_shift,
 )
+from mohaq.backends.silago.simulator.faults import Fault, fault
 from mohaq.backends.silago.simulator.patterns import Pattern, refi_access, sram_access
+from mohaq.backends.silago.simulator.refusals import refused, source_of, tile_of
 from mohaq.backends.silago.simulator.sequencer import Decoded, Sequencer
 from mohaq.backends.silago.simulator.state import NO_SOURCE, SINKS, Run, State, sorted_rows
 from mohaq.compiler.diagnostics import MohaqError
 
 ROW_WORDS = 16
+KEPT = 32
+"""Edges that a block read for the memory can be on its way."""
 BLOCK_SLOT = {Port.W0: 4, Port.R0: 5}
 """Block patterns (dimarch = 1) have their own address generators beside those of the ports."""
 W0, W1, R0, R1, BLOCK_W, BLOCK_R = range(6)
@@ -83,9 +86,7 @@ class CycleEngine:
     ) -> None:
         self.fabric = fabric
         self.state = state
-        self.cells = [
-            [self._cell(r, c) for c in range(fabric.cols)] for r in range(fabric.rows)
-        ]
+        self.cells = [[self._cell(r, c) for c in range(fabric.cols)] for r in range(fabric.rows)]
         self.counters: Counter[str] = Counter()
         for (r, c), words in programs.items():
             cell = self.cells[r][c]
@@ -116,14 +117,14 @@ class CycleEngine:
             self._step(edge)
             edge += 1
             if edges is None and edge > 1 << 26:
-                raise MohaqError("the program does not end", where=f"edge {edge}")
+                raise fault(Fault.ENDLESS, 0, 0, edge)
         self._store()
         return Run(
             sorted_rows(self.writes, 5),
             sorted_rows(self.sram_writes, 4),
             self.last_access,
             self.last_decode,
-            dict(self.counters),
+            {name: n for name, n in self.counters.items() if n},
         )
 
     def _alive(self, edge: int) -> bool:
@@ -157,7 +158,7 @@ class CycleEngine:
             self._compute(cell, edge, sinks[cell.row, cell.col][2:])
         for cell in self._all():
             status = compared[cell.row, cell.col]
-            if cell.sequencer is not None and (found := cell.sequencer.step(edge, status)):
+            if (found := self._decode(cell, edge, status)) is not None:
                 self.last_decode = edge
                 self.counters["decodes"] += 1
                 self._execute(cell, edge, found)
@@ -187,7 +188,8 @@ class CycleEngine:
         block = cell.slots[BLOCK_R]
         if block is not None and (at := block.access(edge)) is not None:
             first = at % self.fabric.rf_blocks * ROW_WORDS
-            cell.blocks_read[edge] = cell.rf[first : first + ROW_WORDS]
+            kept = {e: words for e, words in cell.blocks_read.items() if e > edge - KEPT}
+            cell.blocks_read = kept | {edge: cell.rf[first : first + ROW_WORDS]}
             self.counters["rf_words_read"] += ROW_WORDS
             self.last_access = edge
         out0, out1 = output(cell.d, cell.bw_out, self.fabric.q_shift)
@@ -274,20 +276,16 @@ class CycleEngine:
             if at is None:
                 continue
             if stream.tile in touched:
-                raise MohaqError(
-                    f"memory tile {stream.tile} is accessed twice",
-                    where=f"edge {edge}",
-                    why="it has a single port",
-                )
+                raise fault(Fault.TILE_TWICE, stream.cell.row, stream.cell.col, edge)
             touched.add(stream.tile)
             self.last_access = edge
             at %= 128
             if at >= self.fabric.tile_depth:
-                raise MohaqError(f"memory tile {stream.tile} has no row {at}", where=f"edge {edge}")
+                raise fault(Fault.TILE_ROW, stream.cell.row, stream.cell.col, edge, at)
             row = self.state.sram[stream.tile[0], stream.tile[1], at]
             cell = stream.cell
             if stream.write:
-                row[:] = cell.blocks_read.pop(edge - 1 - stream.hops, [0] * ROW_WORDS)
+                row[:] = cell.blocks_read.get(edge - 1 - stream.hops, [0] * ROW_WORDS)
                 self.sram_writes.append((edge, 1 + stream.tile[0], stream.tile[1], at))
                 self.counters["sram_bits_written"] += self.fabric.row_bits
             else:
@@ -298,77 +296,47 @@ class CycleEngine:
 
     # -- decode -----------------------------------------------------------------------------------
 
+    def _decode(self, cell: _Cell, edge: int, status: int) -> Decoded | None:
+        if cell.sequencer is None:
+            return None
+        try:
+            return cell.sequencer.step(edge, status)
+        except MohaqError:
+            pc = cell.sequencer.pc
+            raise fault(Fault.NO_INSTRUCTION, cell.row, cell.col, edge, pc) from None
+
     def _execute(self, cell: _Cell, edge: int, decoded: Decoded) -> None:
         i = decoded.instruction
+        code, value = refused(i, cell.row, cell.col, self.fabric)
+        if code:
+            raise fault(code, cell.row, cell.col, edge, value)
         if isinstance(i, Refi):
-            self._refi(cell, edge, i, decoded.regs)
+            slot = i.port_no if not i.dimarch else BLOCK_SLOT[Port(i.port_no)]
+            access = refi_access(i, decoded.regs)
+            cell.slots[slot] = Pattern(access, edge + 1 + access.delay)
         elif isinstance(i, Swb):
-            cell.due.setdefault(edge + 2, []).append(("source", i.v_index, self._source(cell, i)))
+            source = source_of(i, cell.row, cell.col, self.fabric)
+            cell.due.setdefault(edge + 2, []).append(("source", i.v_index, source))
         elif isinstance(i, Dpu):
-            wide = self.fabric.numerics == "wide_acc"
-            if i.mode not in MODELLED and not (wide and i.mode == DRAIN):
-                raise MohaqError(f"what DPU mode {i.mode} computes is not known")
-            shift = signed_shift(i.shift) if wide else 0
+            shift = signed_shift(i.shift) if self.fabric.numerics == "wide_acc" else 0
             if i.mode != DRAIN:
                 cell.clear_at = edge + 1
             cell.due.setdefault(edge + 2, []).append(("dpu", i.mode | i.io_change << 5, shift))
         elif isinstance(i, BwConfig):
-            self._bw(cell, edge, i)
+            cell.due.setdefault(edge + 1, []).append(("bw_out", i.bw, 0))
+            cell.due.setdefault(edge + 2, []).append(("bw", i.bw, 0))
         elif isinstance(i, Route):
-            cell.route[i.direction] = [*self._route(cell, i)]
+            (row, col), hops = tile_of(i, cell.col)
+            cell.route[i.direction] = [row * self.fabric.cols + col, hops]
         elif isinstance(i, Sram):
             self._stream(cell, edge, i, decoded.regs)
-
-    def _refi(self, cell: _Cell, edge: int, i: Refi, regs: Sequence[int]) -> None:
-        if i.compress:
-            raise MohaqError("what REFI with compress = 1 does is not known")
-        slot = i.port_no
-        if i.dimarch:
-            if i.port_no not in BLOCK_SLOT:
-                raise MohaqError("only ports w0 and r0 take memory blocks")
-            slot = BLOCK_SLOT[Port(i.port_no)]
-        access = refi_access(i, regs)
-        cell.slots[slot] = Pattern(access, edge + 1 + access.delay)
-
-    def _source(self, cell: _Cell, i: Swb) -> int:
-        row = cell.row ^ i.send_to_other_row
-        col = cell.col + i.hb_index - self.fabric.reach
-        if i.hb_index > 2 * self.fabric.reach or not self.fabric.has(row, col):
-            raise MohaqError(
-                f"cell ({cell.row}, {cell.col}) cannot reach cell ({row}, {col})",
-                why=f"hb_index {i.hb_index}, send_to_other_row {i.send_to_other_row}",
-            )
-        if i.v_index >= SINKS:
-            raise MohaqError(f"there is no switchbox destination {i.v_index}")
-        return (row * self.fabric.cols + col) * 4 + 2 * i.src_block + i.src_port
-
-    def _bw(self, cell: _Cell, edge: int, i: BwConfig) -> None:
-        packed = LANE_BITS[Bw(i.bw)] < 16
-        if packed and self.fabric.repairs != {"bw_latch", "lane_slice"}:
-            raise MohaqError(
-                "packed operands need both repairs of the fabric",
-                why="the public RTL returns other bits of the accumulator, never measured",
-            )
-        cell.due.setdefault(edge + 1, []).append(("bw_out", i.bw, 0))
-        cell.due.setdefault(edge + 2, []).append(("bw", i.bw, 0))
-
-    def _route(self, cell: _Cell, i: Route) -> tuple[int, int]:
-        row = i.vertical_hops if i.vertical_dir else -i.vertical_hops
-        col = cell.col + (i.horizontal_hops if i.horizontal_dir else -i.horizontal_hops)
-        if not 0 <= row < self.fabric.tile_rows or not 0 <= col < self.fabric.cols:
-            raise MohaqError(f"the route of cell ({cell.row}, {cell.col}) leaves the memory")
-        if i.select_drra_row != cell.row:
-            raise MohaqError(f"cell ({cell.row}, {cell.col}) opens a route for the other row")
-        return row * self.fabric.cols + col, i.horizontal_hops + i.vertical_hops
 
     def _stream(self, cell: _Cell, edge: int, i: Sram, regs: Sequence[int]) -> None:
         code, hops = cell.route[i.rw]
         if code < 0:
-            raise MohaqError(f"cell ({cell.row}, {cell.col}) has no route to a memory tile")
+            raise fault(Fault.NO_ROUTE, cell.row, cell.col, edge)
         if i.hops != hops:
-            raise MohaqError(
-                f"SRAM says {i.hops} hops, the route of cell ({cell.row}, {cell.col}) has {hops}"
-            )
+            raise fault(Fault.HOPS, cell.row, cell.col, edge, hops)
         access = sram_access(i, regs)
         first = edge + self.fabric.write_base + hops + access.delay
         tile = divmod(code, self.fabric.cols)

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 
 from mohaq.backends.silago.isa.instructions import Bw, Change, Mode
 from mohaq.backends.silago.simulator import nacu
-from mohaq.compiler.diagnostics import MohaqError
 
 MODELLED = frozenset(
     {
@@ -111,9 +110,6 @@ def compute(
     """Take the operands in0..in3 of a cycle at its edge; `clear` empties the accumulators then.
 
     NACU 0 works on in0 and in1, NACU 1 on in2 and in3; of a maximum, NACU 1 gives the minimum.
-
-    Raises:
-        MohaqError: the mode's function is not known.
     """
     mode, bits = setting.mode, LANE_BITS[Bw(setting.bw)]
     if mode == DRAIN:
@@ -121,13 +117,12 @@ def compute(
         if clear:
             d.acc = [[0] * 4, [0] * 4]
         return
-    if mode not in MODELLED:
-        raise MohaqError(f"what DPU mode {mode} computes is not known")
     in0, in1, in2, in3 = (
         _negated(split(word, bits), bits, setting.change == change)
         for word, change in zip(operands, _NEGATES, strict=True)
     )
     constant = split(d.ir, bits)
+    d.raw = [[0] * 4, [0] * 4]
     second = (in0, in1) if mode in EXTREMES else (in2, in3)
     for lane in range(16 // bits):
         inputs = Inputs(in0[lane], in1[lane], in2[lane], constant[lane], bits, acc_bits)
@@ -142,6 +137,8 @@ def compute(
         d.ir = join(in0, bits)
     if clear:
         d.acc = [[0] * 4, [0] * 4]
+        if mode in ACCUMULATING:
+            d.raw = [[0] * 4, [0] * 4]
     d.raw_mode, d.raw_change, d.raw_shift = mode, setting.change, setting.shift
     d.raw_bits = bits
 
@@ -152,6 +149,7 @@ def _drain(d: Datapath, setting: Setting) -> None:
     d.status = 0
 
 
+ACCUMULATING = frozenset({Mode.SUM_ACC, Mode.MAC, Mode.MAX_MIN_ACC, Mode.MAC_INTER})
 EXTREMES = frozenset({Mode.MAX_MIN_ACC, Mode.MAX_MIN_CONST, Mode.MAX_MIN})
 _NEGATES = (Change.NEGATE_IN0, Change.NEGATE_IN1, Change.NEGATE_IN0, Change.NEGATE_IN1)
 
@@ -179,7 +177,7 @@ _SECOND = frozenset({Mode.ADD, Mode.SUBT, Mode.SUBT_ABS, Mode.MULT, Mode.MAC})
 
 def needs(mode: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Operands (0..3) that an operation of NACU 0 and of NACU 1 takes; empty: no operation."""
-    if mode == Mode.IDLE:
+    if mode in {Mode.IDLE, DRAIN}:
         return (), ()
     first: tuple[int, ...] = (0, 1) if mode in _TWO else (0,)
     if mode == Mode.MULT_ADD:

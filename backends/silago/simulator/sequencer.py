@@ -58,7 +58,7 @@ class Sequencer:
         """The instruction decoded at this edge; `status` is the compare of the edge before.
 
         Raises:
-            MohaqError: a word is no instruction, or one whose effect is not known.
+            MohaqError: a word is no instruction.
         """
         if not self.active or edge != self.next:
             return None
@@ -95,11 +95,6 @@ class Sequencer:
             self._close(here)
 
     def _open(self, i: Loop) -> None:
-        if i.iter_sd or not i.iter:
-            raise MohaqError(
-                "LOOP with iter_sd = 1 or iter = 0", where=f"word {self.pc - i.words}",
-                why="the hardware skips the body or was never measured",
-            )  # fmt: skip
         start = self.regs[i.start % len(self.regs)] if i.start_sd else i.start
         step = self.regs[i.step % len(self.regs)] if i.step_sd else i.step
         self.loops = [running for running in self.loops if running.loopid != i.loopid]
@@ -128,8 +123,5 @@ class Sequencer:
             RaccuMode.SHIFT_L: a << b,
             RaccuMode.MULT: 0,
         }
-        if i.mode == RaccuMode.IDLE:
-            return
-        if i.mode not in results:
-            raise MohaqError(f"what RACCU mode {i.mode} computes is not known")
-        self.regs[i.result] = results[RaccuMode(i.mode)] & REGISTER_MASK
+        if i.mode in results:
+            self.regs[i.result] = results[RaccuMode(i.mode)] & REGISTER_MASK
