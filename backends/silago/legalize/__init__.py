@@ -12,10 +12,12 @@ from xdsl.dialects.builtin import TensorType
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Block, Operation, Region, SSAValue
 
+from mohaq.backends.base import Target
 from mohaq.backends.silago.legalize.cells import CellRules, unexpected
 from mohaq.backends.silago.legalize.maker import Held, Maker, Names
 from mohaq.backends.silago.legalize.numerics import KNOWN, Numerics
 from mohaq.backends.silago.legalize.products import legal_product, product_chain
+from mohaq.backends.silago.machine import fabric_of
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import qnn
 from mohaq.compiler.dialects.param import LoadOp
@@ -36,6 +38,21 @@ def legalize(program: Program, numerics: Numerics) -> Program:
     """
     work = _Legalizer(program, numerics)
     return work.run()
+
+
+def legalize_for(program: Program, target: Target) -> Program:
+    """A copy legalized for the numerics of a target.
+
+    Raises:
+        MohaqError: as `legalize`; numerics that compute no values.
+    """
+    fabric = fabric_of(target)
+    if fabric.numerics not in KNOWN:
+        raise MohaqError(
+            f"'{target.name}' has {fabric.numerics} numerics: it gives costs, no values",
+            hint="choose faithful or wide_acc",
+        )
+    return legalize(program, KNOWN[fabric.numerics])
 
 
 class _Legalizer:
@@ -169,4 +186,4 @@ def _feeds_a_function(op: qnn.RequantizeOp | qnn.SaturateOp) -> bool:
     return bool(users) and all(isinstance(u, qnn.LookupOp) for u in users)
 
 
-__all__ = ["KNOWN", "Numerics", "legalize"]
+__all__ = ["KNOWN", "Numerics", "legalize", "legalize_for"]
