@@ -101,7 +101,7 @@ class SilagoBackend(Backend):
 
     def dialects(self) -> tuple[Dialect, ...]:
         """The dialect of phases."""
-        from mohaq.backends.silago.phases import Phase
+        from mohaq.backends.silago.dialect_phases import Phase
 
         return (Phase,)
 

@@ -14,7 +14,14 @@ import numpy.typing as npt
 
 from mohaq.backends.base import Costs
 from mohaq.backends.silago.machine import Fabric
-from mohaq.backends.silago.schedule.tasks import COUNTERS
+
+COUNTERS = (
+    "cycles", "run_cycles", "load_cycles", "refill_rows", "port_rows", "macs_16", "macs_8",
+    "macs_4", "elementwise", "nonlinear", "sram_bits_read", "sram_bits_written",
+    "ideal_macs_16", "ideal_macs_8", "ideal_macs_4",
+)  # fmt: skip
+"""cycles = those of runs, loads, rows through the port and refills that no run hides. macs: as
+done, padding included; ideal_macs: of the model. elementwise, nonlinear: elements of passes."""
 
 INDEX = {name: position for position, name in enumerate(COUNTERS)}
 Counts = npt.NDArray[np.int64]

@@ -20,14 +20,15 @@ import numpy.typing as npt
 from xdsl.dialects.func import ReturnOp
 from xdsl.ir import Block, Operation, SSAValue
 
+from mohaq.backends.silago.counters import COUNTERS
 from mohaq.backends.silago.floorplan import floorplan
 from mohaq.backends.silago.isa.instructions import Instruction
 from mohaq.backends.silago.isa.words import addresses
 from mohaq.backends.silago.machine import Fabric
 from mohaq.backends.silago.module import keeps_program, layer_of, layers, sizes, task_of
-from mohaq.backends.silago.phases import MatrixOp, VectorOp
+from mohaq.backends.silago.dialect_phases import MatrixOp, VectorOp
 from mohaq.backends.silago.schedule.line import words_of
-from mohaq.backends.silago.schedule.tasks import COUNTERS, Code, MatrixTask, VectorTask, place
+from mohaq.backends.silago.schedule.tasks import Code, MatrixTask, VectorTask, place
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import qnn
 from mohaq.compiler.dialects.param import LoadOp
@@ -173,7 +174,7 @@ class _Writer:
                 self._code(task.code(b, p), f"{title}, band {b}, part {p}", task.cells)
                 for p in range(task.parts)
             ]
-            for b in range(len(task.shifts))
+            for b in range(len(task.bands))
         ]
         return {
             "op": "matrix",
@@ -189,6 +190,10 @@ class _Writer:
             "result_row": at.result_row,
             "out_rows": at.out_rows,
             "resident": task.resident,
+            "bands": [
+                {"runs": n, "rows": [list(r) for r in band.runs]}
+                for n, band in zip(task.runs, task.bands, strict=True)
+            ],
             "programs": programs,
         }
 
@@ -236,21 +241,23 @@ class _Writer:
 
 
 def weight_rows(weights: npt.NDArray[np.int64], task: MatrixTask) -> npt.NDArray[np.int16]:
-    """Rows of the tiles [bands, runs, cells, groups * chunks, 16] of a weight matrix [N, K].
+    """Rows of the tiles [runs of all bands, cells, groups * chunks, 16] of a weight matrix [N, K].
 
     Lane l of word k of group g holds W[L g + l][k] (facts/silago.md section 8).
     """
-    bands, at, lanes = len(task.shifts), task.place, task.lanes
-    groups = task.runs * at.groups * task.cells
-    full = np.zeros((bands, groups * lanes, at.chunks * 16), dtype=np.int64)
-    full[:, : task.band_rows, : task.features] = weights.reshape(bands, task.band_rows, -1)
-    packed = np.zeros((bands, groups, at.chunks * 16), dtype=np.int64)
-    for lane in range(lanes):
-        low = full[:, lane::lanes] & ((1 << task.bits) - 1)
-        packed |= low << (task.bits * lane)
-    dealt = packed.reshape(bands, task.runs, at.groups, task.cells, at.chunks, 16)
-    rows = dealt.transpose(0, 1, 3, 2, 4, 5).reshape(bands, task.runs, task.cells, -1, 16)
-    return rows.astype(np.uint16).view(np.int16)
+    at, lanes = task.place, task.lanes
+    made = []
+    for band, runs in zip(task.bands, task.runs, strict=True):
+        groups = runs * at.groups * task.cells
+        full = np.zeros((groups * lanes, at.chunks * 16), dtype=np.int64)
+        mine = np.concatenate([weights[first : first + size] for first, size in band.runs])
+        full[: len(mine), : task.features] = mine
+        packed = np.zeros((groups, at.chunks * 16), dtype=np.int64)
+        for lane in range(lanes):
+            packed |= (full[lane::lanes] & ((1 << task.bits) - 1)) << (task.bits * lane)
+        dealt = packed.reshape(runs, at.groups, task.cells, at.chunks, 16).transpose(0, 2, 1, 3, 4)
+        made.append(dealt.reshape(runs, task.cells, -1, 16))
+    return np.concatenate(made).astype(np.uint16).view(np.int16)
 
 
 def _cells(code: Code, cells: Sequence[tuple[int, int]]) -> str:

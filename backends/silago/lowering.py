@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from xdsl.dialects.builtin import StringAttr
+from xdsl.dialects.builtin import DenseArrayBase, StringAttr
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 
 from mohaq.backends.silago.isa.instructions import Mode
 from mohaq.backends.silago.legalize.functions import SIGMOID, TANH
-from mohaq.backends.silago.phases import MatrixOp, VectorOp
+from mohaq.backends.silago.legalize.products import BANDS_KEY
+from mohaq.backends.silago.dialect_phases import MatrixOp, VectorOp
 from mohaq.backends.silago.schedule.passes import Pass
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import qnn
@@ -88,7 +89,7 @@ class _Lowering:
             self.values[op.result] = made.result
         elif isinstance(op, INNER):
             return
-        elif isinstance(op, VIEWS) or isinstance(op, qnn.ScanOp):
+        elif isinstance(op, (*VIEWS, qnn.ScanOp)):
             if any(self._pending(v) for v in op.operands) or isinstance(op, qnn.ScanOp):
                 self._close()
             if isinstance(op, qnn.ScanOp):
@@ -108,7 +109,12 @@ class _Lowering:
     def _matrix(self, op: qnn.ShrOp, product: qnn.MatmulOp) -> None:
         if self._pending(product.input):
             self._close()
-        made = MatrixOp(self.values[product.input], self.values[product.weight], op.amounts())
+        amounts, found = op.amounts(), op.attributes.get(BANDS_KEY)
+        bands = list(range(len(amounts)))
+        if isinstance(found, DenseArrayBase):
+            bands = [int(b) for b in found.get_values()]
+        x, weight = self.values[product.input], self.values[product.weight]
+        made = MatrixOp(x, weight, amounts, bands)
         _marked(made, op.attributes.get("layer"))
         self.block.add_op(made)
         self.values[op.result] = made.result
@@ -237,4 +243,3 @@ def _read_outside(value: SSAValue, inside: dict[SSAValue, Attribute]) -> bool:
 def _marked(op: Operation, mark: Attribute | None) -> None:
     if isinstance(mark, StringAttr):
         op.attributes["layer"] = mark
-

@@ -8,7 +8,7 @@ from xdsl.dialects.builtin import StringAttr
 from xdsl.ir import Block, Operation
 
 from mohaq.backends.silago.machine import Fabric
-from mohaq.backends.silago.phases import MatrixOp, VectorOp
+from mohaq.backends.silago.dialect_phases import MatrixOp, VectorOp
 from mohaq.backends.silago.schedule.tasks import MatrixTask, VectorTask
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import qnn
@@ -25,7 +25,7 @@ def task_of(op: MatrixOp | VectorOp, fabric: Fabric) -> MatrixTask | VectorTask:
     """
     if isinstance(op, MatrixOp):
         rows, features = shape_of(op.weight)
-        return MatrixTask(fabric, rows, features, int_width(op.weight)[0], op.amounts())
+        return MatrixTask(fabric, rows, features, int_width(op.weight)[0], op.grouped())
     return VectorTask(fabric, op.extent, op.code(), op.results_kept())
 
 

@@ -70,7 +70,7 @@ class _Template:
         layer, widths = self.layer, self.widths
         op = self._op()
         grid = GridAttr.of(widths.bits, 2.0 ** (4 - widths.bits))
-        grids = {slot: grid for slot in layer.slots}
+        grids = dict.fromkeys(layer.slots, grid)
         for slot in layer.fixed:
             grids[slot] = STORED
         for slot in layer.unit:

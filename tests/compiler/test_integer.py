@@ -76,7 +76,8 @@ def test_shr_floors_and_clamps(values: list[int], shifts: list[int], width: int)
     (got,) = run_integer(program(text), [np.array([values])])
     run = 6 // len(shifts)
     assert got[0].tolist() == [
-        clamp(value * 2**20 // 2 ** (shifts[c // run] + 20), width) for c, value in enumerate(values)
+        clamp(value * 2**20 // 2 ** (shifts[c // run] + 20), width)
+        for c, value in enumerate(values)
     ]
 
 

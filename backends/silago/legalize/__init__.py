@@ -66,7 +66,9 @@ class _Legalizer:
         entry = self.program.entry
         block = Block(arg_types=[a.type for a in entry.args])
         make = Maker(self.numerics, self.names, block)
-        held: dict[SSAValue, Held] = {old: Held(new) for old, new in zip(entry.args, block.args, strict=True)}
+        held: dict[SSAValue, Held] = {
+            old: Held(new) for old, new in zip(entry.args, block.args, strict=True)
+        }
         results = self._block(entry.body.block, make, held)
         block.add_op(ReturnOp(*results))
         function = FuncOp(

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from xdsl.dialects.builtin import DenseArrayBase, i64
 from xdsl.ir import SSAValue
 
 from mohaq.backends.base import IllegalAssignment
@@ -23,6 +24,9 @@ from mohaq.compiler.dialects.types import int_width, shape_of
 from mohaq.compiler.parameters import ParameterStore
 
 LANE_WIDTHS = (4, 8, 16)
+
+BANDS_KEY = "bands"
+"""Attribute of a product's shift: the band of each run of rows."""
 
 
 @dataclass(frozen=True)
@@ -117,8 +121,11 @@ def legal_product(
     bound = max(1, int(np.abs(weights).sum(axis=1).max()) << (a_bits - 1))
     acc = qnn.AccAttr.saturating(ACCUMULATOR, bound)
     held = make.parameter(label, weights, w_bits)
-    shifts = shifts[:1] if len(set(shifts)) == 1 else shifts
-    value = make.add(qnn.ShrOp(make.add(qnn.MatmulOp(x, held, acc)), shifts, BITS))
+    shifts = _every_run(op, shifts) if make.numerics.wide else shifts
+    shift = qnn.ShrOp(make.add(qnn.MatmulOp(x, held, acc)), shifts, BITS)
+    if len(shifts) > 1:
+        shift.attributes[BANDS_KEY] = DenseArrayBase.from_list(i64, _bands(op, shifts))
+    value = make.add(shift)
     if chain.bias is not None:
         numbers = floats[chain.bias.symbol].astype(np.int64)
         run = len(numbers) // len(op.scales())
@@ -127,6 +134,46 @@ def legal_product(
         placed = np.clip(_scaled(numbers, own), -(1 << 15), (1 << 15) - 1)
         value = make.plus(value, make.parameter(f"{chain.bias.symbol}.added", placed, BITS))
     return make.rounded(value, top, chain.bits) if top else value
+
+
+def _every_run(op: qnn.RequantizeOp, shifts: list[int]) -> list[int]:
+    """A shift for each run that is cut out of the result, even where all are equal by chance."""
+    sizes = {
+        u.operation.size.value.data if isinstance(u.operation, qnn.SliceOp) else 0
+        for u in op.result.uses
+    }
+    rows, size = shape_of(op.result)[-1], min(sizes, default=0)
+    count = rows // size if size and rows % size == 0 else 1
+    return (
+        [shifts[i * len(shifts) // count] for i in range(count)] if count > len(shifts) else shifts
+    )
+
+
+def _bands(op: qnn.RequantizeOp, shifts: list[int]) -> list[int]:
+    """A band for each run of rows: runs of one band have one grid, whatever the scales are.
+
+    Found from what reads them, not from their shifts, so that phases have one form for a kind of
+    layer: what is added in front of a function is in the gate grid, anything else is not.
+    """
+    run = shape_of(op.result)[-1] // len(shifts)
+    classes = [_feeds_sums(op.result, n * run, run) for n in range(len(shifts))]
+    found: dict[tuple[bool, int], int] = {}
+    return [found.setdefault(key, len(found)) for key in zip(classes, shifts, strict=True)]
+
+
+def _feeds_sums(value: SSAValue, first: int, size: int) -> bool:
+    """Whether a run of channels is read by additions alone (through slices, loops and shifts)."""
+    readers = []
+    for use in value.uses:
+        user = use.operation
+        if isinstance(user, qnn.SliceOp):
+            if user.offset.value.data <= first < user.offset.value.data + user.size.value.data:
+                return _feeds_sums(user.result, first - user.offset.value.data, size)
+        elif isinstance(user, qnn.ScanOp):
+            return _feeds_sums(user.body.block.args[use.index], first, size)
+        else:
+            readers.append(user)
+    return bool(readers) and all(isinstance(r, (qnn.AddOp, qnn.ShlOp)) for r in readers)
 
 
 def _scaled(values: Ints, exponent: Ints) -> Ints:

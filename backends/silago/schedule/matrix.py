@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 
 from mohaq.backends.silago.isa.instructions import (
     Bw,
@@ -93,7 +94,7 @@ def layout(fabric: Fabric, features: int, bits: int, groups: int) -> Layout:
     if chunks > min(free, LONGEST_PATTERN):
         count = -(-chunks // min(free, LONGEST_PATTERN))
         edges = [chunks * i // count for i in range(count + 1)]
-        parts = tuple((a, b - a) for a, b in zip(edges, edges[1:], strict=False))
+        parts = tuple((a, b - a) for a, b in pairwise(edges))
         return Layout(chunks, parts, 1, -(-lanes // CHUNK))
     most = min(free // chunks, OUT_WORDS // lanes, MOST_TRIPS)
     runs = -(-groups // most)

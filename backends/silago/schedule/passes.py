@@ -164,9 +164,7 @@ def _segment(passes: Sequence[Pass], later: set[int]) -> Segment | None:
     placed = []
     for i, one in enumerate(passes):
         a, b = slot[one.a], None if one.b is None else slot[one.b]
-        for v in set(one.reads):
-            if last[v] == i and v not in reserved:
-                free.append(slot[v])
+        free += [slot[v] for v in set(one.reads) if last[v] == i and v not in reserved]
         if one.result in reserved:
             slot[one.result] = reserved[one.result]
         elif not free:

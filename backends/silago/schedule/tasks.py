@@ -66,44 +66,53 @@ def port_cycles(fabric: Fabric, rows: int) -> int:
 
 
 @dataclass(frozen=True)
+class Band:
+    """Rows of a matrix whose sums are shifted alike: a shift and (first, rows) of each run."""
+
+    shift: int
+    runs: tuple[tuple[int, int], ...]
+
+    @property
+    def rows(self) -> int:
+        """Rows in all."""
+        return sum(size for _, size in self.runs)
+
+
+@dataclass(frozen=True)
 class MatrixTask:
-    """y = W x on a fabric; `shifts` has one entry for each equal run of rows (a band)."""
+    """y = W x on a fabric, band after band."""
 
     fabric: Fabric
     rows: int
     features: int
     bits: int
-    shifts: tuple[int, ...]
+    bands: tuple[Band, ...]
 
     @property
     def lanes(self) -> int:
         """Rows of a group."""
         return self.fabric.lanes(self.bits)
 
-    @property
-    def band_rows(self) -> int:
-        """Rows of a band."""
-        return self.rows // len(self.shifts)
-
-    @property
-    def band_groups(self) -> int:
+    def _groups(self, band: Band) -> int:
         """Groups of a band; the last one may be padded."""
-        return -(-self.band_rows // self.lanes)
+        return -(-band.rows // self.lanes)
 
     @property
     def cells(self) -> int:
-        """Cells at work; group g goes to cell g mod cells."""
-        return min(self.fabric.cells, self.band_groups)
+        """Cells at work; group g of a band goes to cell g mod cells."""
+        return min(self.fabric.cells, max(self._groups(b) for b in self.bands))
 
     @cached_property
     def place(self) -> Layout:
         """Rows of the tiles."""
-        return layout(self.fabric, self.features, self.bits, -(-self.band_groups // self.cells))
+        most = max(-(-self._groups(b) // self.cells) for b in self.bands)
+        return layout(self.fabric, self.features, self.bits, most)
 
     @property
-    def runs(self) -> int:
-        """Runs of a band, each of all parts."""
-        return -(-(-(-self.band_groups // self.cells)) // self.place.groups)
+    def runs(self) -> tuple[int, ...]:
+        """Runs of each band, each of all parts."""
+        each = (-(-self._groups(b) // self.cells) for b in self.bands)
+        return tuple(-(-groups // self.place.groups) for groups in each)
 
     @property
     def parts(self) -> int:
@@ -113,12 +122,18 @@ class MatrixTask:
     @property
     def resident(self) -> bool:
         """Whether all weights stay in the tiles from one vector to the next."""
-        return len(self.shifts) * self.runs * self.parts == 1
+        return sum(self.runs) * self.parts == 1
+
+    @property
+    def programs(self) -> int:
+        """Different programs."""
+        return len(self.bands) * self.parts
 
     def code(self, band: int, part: int) -> Code:
         """Programs of a run."""
         wide = self.fabric.numerics == "wide_acc"
-        run = MatrixRun(self.place, part, self.bits, self.shifts[band], wide)
+        shift = self.bands[band].shift if wide else 0
+        run = MatrixRun(self.place, part, self.bits, shift, wide)
         rows = {place(self.fabric, i)[0] for i in range(self.cells)}
         made = {r: matrix_program(run, r) for r in sorted(rows)}
         return Code({r: p for r, (p, _) in made.items()}, {r: e for r, (_, e) in made.items()})
@@ -127,26 +142,22 @@ class MatrixTask:
         """Weight rows of a run, all tiles together."""
         return self.place.groups * self.place.parts[part][1] * self.cells
 
-    @property
-    def programs(self) -> int:
-        """Different programs."""
-        return len(self.shifts) * self.parts
-
     def counts(self, frames: int) -> dict[str, int]:
         """Counters of `frames` vectors one after the other."""
-        f, p, cells = self.fabric, self.place, self.cells
-        bands, runs, parts = len(self.shifts), self.runs, self.parts
+        f, p, cells, parts = self.fabric, self.place, self.cells, self.parts
+        runs = sum(self.runs)
         codes = [self.code(0, part) for part in range(parts)]
-        loads = sum(c.words for c in codes) * bands
-        # Every change of program is a load; one that never changes is loaded once.
-        load = loads if self.programs == 1 else loads * frames
-        if parts > 1:
-            load = loads * runs * frames
-        steps = [part for _ in range(bands * runs) for part in range(parts)]
+        # Programs of all bands have the same words but for the shift.
+        words = sum(c.words for c in codes)
+        if self.programs == 1:
+            load = words
+        else:
+            load = words * frames * (len(self.bands) if parts == 1 else runs)
+        steps = [part for _ in range(runs) for part in range(parts)]
         run = [codes[part].cycles(f, cells) for part in steps]
         refill = [port_cycles(f, self.refill_rows(part)) for part in steps]
         total = port_cycles(f, p.chunks * cells) * frames
-        total += port_cycles(f, p.out_rows * cells) * bands * runs * frames
+        total += port_cycles(f, p.out_rows * cells) * runs * frames
         total += sum(run) * frames + load
         refilled = sum(self.refill_rows(part) for part in steps)
         exposed = refill[0]
@@ -154,18 +165,17 @@ class MatrixTask:
             behind = [max(0, b - a) for a, b in zip(run, [*refill[1:], refill[0]], strict=True)]
             exposed += sum(behind) * frames - behind[-1]
             refilled *= frames
-        words = p.groups * bands * runs * cells * frames
-        chunks = words * p.chunks
+        chunks = p.groups * runs * cells * frames * p.chunks
         return {
             "cycles": total + exposed,
             "run_cycles": sum(run) * frames,
             "load_cycles": load,
             "refill_rows": refilled,
-            "port_rows": (p.chunks + p.out_rows * bands * runs) * cells * frames,
+            "port_rows": (p.chunks + p.out_rows * runs) * cells * frames,
             f"macs_{self.bits}": chunks * CHUNK * self.lanes,
             "sram_bits_read": (2 * chunks + len(steps) * cells * frames) * f.row_bits,
-            "sram_bits_written": p.out_rows * bands * runs * cells * frames * f.row_bits,
-            "ideal_macs_" + str(self.bits): self.rows * self.features * frames,
+            "sram_bits_written": p.out_rows * runs * cells * frames * f.row_bits,
+            f"ideal_macs_{self.bits}": self.rows * self.features * frames,
         }
 
 
@@ -236,12 +246,3 @@ class VectorTask:
                 kind = "nonlinear" if p.mode in NACU_MODES else "elementwise"
                 found[kind] += each * ELEMENTS * times
         return found
-
-
-COUNTERS = (
-    "cycles", "run_cycles", "load_cycles", "refill_rows", "port_rows", "macs_16", "macs_8",
-    "macs_4", "elementwise", "nonlinear", "sram_bits_read", "sram_bits_written",
-    "ideal_macs_16", "ideal_macs_8", "ideal_macs_4",
-)  # fmt: skip
-"""cycles = those of runs, loads, rows through the port and refills that no run hides. macs: as
-done, padding included; ideal_macs: of the model. elementwise, nonlinear: elements of passes."""

@@ -143,6 +143,4 @@ class _Passes:
 
 
 def _access(port: Port, slot: int, delay: int = 0) -> Refi:
-    return Refi(
-        port_no=int(port), init_addr=CHUNK * slot, l1_iter=CHUNK - 1, init_delay=delay
-    )
+    return Refi(port_no=int(port), init_addr=CHUNK * slot, l1_iter=CHUNK - 1, init_delay=delay)

@@ -60,12 +60,15 @@ def _run(
     described = data["inputs"]
     if len(inputs) != len(described):
         raise MohaqError(f"the program takes {len(described)} inputs, got {len(inputs)}")
-    given = [_checked(n, row, np.asarray(x)) for n, (row, x) in enumerate(zip(described, inputs, strict=True))]
-    programs = [{r: [int(w, 16) for w in words] for r, words in p.items()} for p in data["programs"]]
+    given = [
+        _checked(n, row, np.asarray(x))
+        for n, (row, x) in enumerate(zip(described, inputs, strict=True))
+    ]
+    programs = [
+        {r: [int(w, 16) for w in words] for r, words in p.items()} for p in data["programs"]
+    ]
 
-    def execute(
-        on: Fabric, state: State, cells: Mapping[tuple[int, int], Sequence[int]]
-    ) -> Run:
+    def execute(on: Fabric, state: State, cells: Mapping[tuple[int, int], Sequence[int]]) -> Run:
         return run(on, cells, state, engine=engine, log=False)
 
     vectors = {n: np.asarray(integers[n]).astype(np.int64) for n in integers}

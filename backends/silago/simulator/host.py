@@ -122,7 +122,7 @@ class Host:
         if not row["keep"]:
             self.loaded = None
         product = _Product(self, row)
-        made = np.stack([product.of(v, last=i == len(vectors) - 1) for i, v in enumerate(vectors)])
+        made = np.stack([product.of(v) for v in vectors])
         return (made.reshape(*x.shape[:-1], row["rows"]),)
 
     def vector(self, row: Row, given: list[Ints], _: dict[int, Ints]) -> tuple[Ints, ...]:
@@ -209,34 +209,42 @@ class _Product:
         self.behind: int | None = None
         """Cycles of the last run, behind which the next rows were refilled; None before."""
 
-    def of(self, x: Ints, *, last: bool) -> Ints:
+    def of(self, x: Ints) -> Ints:
         """y of one vector."""
-        row, host = self.row, self.host
-        cells, groups, lanes = row["cells"], row["groups"], row["lanes"]
+        row, host, cells = self.row, self.host, self.row["cells"]
         host._moved(row, row["chunks"] * cells)
         rows = self._input_rows(x)
         for cell in range(cells):
             at = slice(row["input_row"], row["input_row"] + row["chunks"])
             host.state.sram[(*host._tile(cell), at)] = rows
-        bands, runs = self.image.shape[:2]
-        words = np.zeros((bands, runs, cells, groups * lanes), dtype=np.int64)
-        for band in range(bands):
-            for run in range(runs):
-                for part, (first, count) in enumerate(row["parts"]):
-                    program = row["programs"][band][part]
-                    host._load(row, program, (id(row), band, part))
-                    self._refill(band, run, first, count)
-                    self.behind = host._start(row, program, cells)
-                host._moved(row, row["out_rows"] * cells)
-                for cell in range(cells):
-                    at = slice(row["result_row"], row["result_row"] + row["out_rows"])
-                    held = host.state.sram[(*host._tile(cell), at)].reshape(-1)
-                    words[band, run, cell] = held[: groups * lanes]
+        y = np.zeros(row["rows"], dtype=np.int64)
+        done = 0
+        for number, band in enumerate(row["bands"]):
+            found = [self._run(number, done + run) for run in range(band["runs"])]
+            done += band["runs"]
+            # [run, cell, group, lane] -> rows of the band in their order
+            words = np.stack(found).transpose(0, 2, 1, 3).reshape(-1)
+            first = 0
+            for start, size in band["rows"]:
+                y[start : start + size] = words[first : first + size]
+                first += size
         host._count(row["layer"], f"ideal_macs_{row['bits']}", row["rows"] * len(x))
-        del last
-        # [band, run, cell, group, lane] -> rows of a band in their order
-        dealt = words.reshape(bands, runs, cells, groups, lanes).transpose(0, 1, 3, 2, 4)
-        return dealt.reshape(bands, -1)[:, : row["rows"] // bands].reshape(-1)
+        return y
+
+    def _run(self, band: int, run: int) -> Ints:
+        """Results [cells, groups, lanes] of a run."""
+        row, host, cells = self.row, self.host, self.row["cells"]
+        groups, lanes = row["groups"], row["lanes"]
+        for part, (first, count) in enumerate(row["parts"]):
+            program = row["programs"][band][part]
+            host._load(row, program, (id(row), band, part))
+            self._refill(run, first, count)
+            self.behind = host._start(row, program, cells)
+        host._moved(row, row["out_rows"] * cells)
+        at = slice(row["result_row"], row["result_row"] + row["out_rows"])
+        held = [host.state.sram[(*host._tile(c), at)].reshape(-1) for c in range(cells)]
+        words: Ints = np.stack(held)[:, : groups * lanes].astype(np.int64)
+        return words.reshape(cells, groups, lanes)
 
     def _input_rows(self, x: Ints) -> npt.NDArray[np.int16]:
         """Rows of the input: word 0 belongs to the next chunk; every lane holds the value."""
@@ -250,13 +258,13 @@ class _Product:
         word = sum(low << (bits * lane) for lane in range(row["lanes"]))
         return np.asarray(word).astype(np.uint16).view(np.int16)
 
-    def _refill(self, band: int, run: int, first: int, count: int) -> None:
+    def _refill(self, run: int, first: int, count: int) -> None:
         """Bring the weights of a run into the tiles, unless they never leave."""
         row, host = self.row, self.host
         if row["resident"] and self.behind is not None:
             return
         cells, groups, chunks = row["cells"], row["groups"], row["chunks"]
-        held = self.image[band, run].reshape(cells, groups, chunks, CHUNK)
+        held = self.image[run].reshape(cells, groups, chunks, CHUNK)
         for cell in range(cells):
             part = held[cell, :, first : first + count].reshape(-1, CHUNK)
             host.state.sram[(*host._tile(cell), slice(0, groups * count))] = part

@@ -26,6 +26,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from mohaq.backends.silago.isa.instructions import Mode
 from mohaq.backends.silago.schedule.passes import Pass
+from mohaq.backends.silago.schedule.tasks import Band
 from mohaq.compiler.dialects.types import int_tensor, int_width, shape_of
 
 PASS_NUMBERS = 5
@@ -46,22 +47,40 @@ class MatrixOp(IRDLOperation):
     input = operand_def(base(TensorType))
     weight = operand_def(base(TensorType))
     shifts = attr_def(DenseArrayBase)
+    bands = attr_def(DenseArrayBase)
     result = result_def(base(TensorType))
 
     traits = traits_def(Pure())
     assembly_format = "$input `,` $weight attr-dict `:` functional-type(operands, results)"
 
-    def __init__(self, x: SSAValue, weight: SSAValue, shifts: Sequence[int]) -> None:
+    def __init__(
+        self, x: SSAValue, weight: SSAValue, shifts: Sequence[int], bands: Sequence[int]
+    ) -> None:
         shape = [*shape_of(x)[:-1], shape_of(weight)[0]]
         super().__init__(
             operands=[x, weight],
-            attributes={"shifts": DenseArrayBase.from_list(i64, list(shifts))},
+            attributes={
+                "shifts": DenseArrayBase.from_list(i64, list(shifts)),
+                "bands": DenseArrayBase.from_list(i64, list(bands)),
+            },
             result_types=[int_tensor(shape, 16)],
         )
 
     def amounts(self) -> tuple[int, ...]:
-        """The shift of each band of rows."""
+        """The shift of each run of rows."""
         return tuple(int(s) for s in self.shifts.get_values())
+
+    def grouped(self) -> tuple[Band, ...]:
+        """The bands."""
+        amounts, found = self.amounts(), [int(b) for b in self.bands.get_values()]
+        run = shape_of(self.weight)[0] // len(amounts)
+        return tuple(
+            Band(
+                amounts[found.index(band)],
+                tuple((g * run, run) for g, b in enumerate(found) if b == band),
+            )
+            for band in range(max(found) + 1)
+        )
 
     def verify_(self) -> None:
         x, w, y = shape_of(self.input), shape_of(self.weight), shape_of(self.result)
@@ -77,6 +96,11 @@ class MatrixOp(IRDLOperation):
             raise VerifyException(f"{len(amounts)} shifts do not divide {w[0]} rows")
         if not all(-32 <= s <= 31 for s in amounts):
             raise VerifyException("shifts must be in -32..31")
+        bands = [int(b) for b in self.bands.get_values()]
+        if len(bands) != len(amounts) or set(bands) != set(range(max(bands) + 1)):
+            raise VerifyException("every run needs a band; bands are numbered from 0")
+        if len(set(zip(bands, amounts, strict=True))) != len(set(bands)):
+            raise VerifyException("runs of one band have one shift")
 
 
 @irdl_op_definition
