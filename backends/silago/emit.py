@@ -21,12 +21,12 @@ from xdsl.dialects.func import ReturnOp
 from xdsl.ir import Block, Operation, SSAValue
 
 from mohaq.backends.silago.counters import COUNTERS
+from mohaq.backends.silago.dialect_phases import MatrixOp, VectorOp
 from mohaq.backends.silago.floorplan import floorplan
 from mohaq.backends.silago.isa.instructions import Instruction
 from mohaq.backends.silago.isa.words import addresses
 from mohaq.backends.silago.machine import Fabric
 from mohaq.backends.silago.module import keeps_program, layer_of, layers, sizes, task_of
-from mohaq.backends.silago.dialect_phases import MatrixOp, VectorOp
 from mohaq.backends.silago.schedule.line import words_of
 from mohaq.backends.silago.schedule.tasks import Code, MatrixTask, VectorTask, place
 from mohaq.compiler.diagnostics import MohaqError

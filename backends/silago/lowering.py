@@ -8,10 +8,10 @@ from xdsl.dialects.builtin import DenseArrayBase, StringAttr
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 
+from mohaq.backends.silago.dialect_phases import MatrixOp, VectorOp
 from mohaq.backends.silago.isa.instructions import Mode
 from mohaq.backends.silago.legalize.functions import SIGMOID, TANH
 from mohaq.backends.silago.legalize.products import BANDS_KEY
-from mohaq.backends.silago.dialect_phases import MatrixOp, VectorOp
 from mohaq.backends.silago.schedule.passes import Pass
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import qnn

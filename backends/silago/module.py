@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from xdsl.dialects.builtin import StringAttr
 from xdsl.ir import Block, Operation
 
-from mohaq.backends.silago.machine import Fabric
 from mohaq.backends.silago.dialect_phases import MatrixOp, VectorOp
+from mohaq.backends.silago.machine import Fabric
 from mohaq.backends.silago.schedule.tasks import MatrixTask, VectorTask
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import qnn
