@@ -80,7 +80,7 @@ def assemble(text: str, where: str = "assembly") -> dict[Cell, tuple[int, ...]]:
     programs: dict[Cell, list[int]] = {}
     for number, line, current in _sections(text, where, programs):
         try:
-            current += encode_all([parse_instruction(line)])
+            current.extend(encode_all([parse_instruction(line)]))
         except MohaqError as error:
             raise MohaqError(
                 error.what, where=f"{where}, line {number}", why=error.why, hint=error.hint
