@@ -235,7 +235,7 @@ def _raccu(line: Ints, regs: Ints) -> None:
     a = regs[line[C] % 16] if line[B] else line[C]
     b = regs[line[E] % 16] if line[D] else line[E]
     mode = line[A]
-    result = np.int64(0)
+    result: Int = np.int64(0)
     if mode == 0:
         return
     if mode == 1:

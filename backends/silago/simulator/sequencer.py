@@ -48,6 +48,7 @@ class Sequencer:
         if len(words) > capacity:
             raise MohaqError(f"a program has at most {capacity} words, not {len(words)}")
         self.words = tuple(words)
+        self._known: dict[int, Instruction] = {}
         self.pc = 0
         self.next = first
         self.regs = regs
@@ -66,11 +67,21 @@ class Sequencer:
             found = Decoded(self.pc, Halt(), tuple(self.regs))
             self.active = False
             return found
-        count = length(self.words[self.pc])
-        instruction = decode(self.words[self.pc : self.pc + count])
+        instruction = self.fetch(self.pc)
         found = Decoded(self.pc, instruction, tuple(self.regs))
         self._control(instruction, edge, status)
         return found
+
+    def fetch(self, pc: int) -> Instruction:
+        """The instruction at an address inside the program.
+
+        Raises:
+            MohaqError: the word is no instruction.
+        """
+        if pc not in self._known:
+            count = length(self.words[pc])
+            self._known[pc] = decode(self.words[pc : pc + count])
+        return self._known[pc]
 
     def _control(self, i: Instruction, edge: int, status: int) -> None:
         self.next = edge + 1
