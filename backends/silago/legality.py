@@ -66,6 +66,8 @@ def _supported(layer: Layer, fabric: Fabric, where: str) -> None:
             where=where,
             why="its projection has 16 bits beside products of other widths",
         )
+    if layer.clipped:
+        raise MohaqError("SiLago cannot run cells with a clip yet", where=where)
     if layer.kind in FUNCTIONS:
         one = FUNCTIONS[layer.kind]
         count = layer.directions if layer.kind != "sru" else 1
