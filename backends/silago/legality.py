@@ -18,7 +18,7 @@ FUNCTIONS = {
 }
 """Functions of a direction that the NACU computes, by kind of layer."""
 
-RESERVED_ROWS = 10
+RESERVED_ROWS = 12
 """Rows of a tile that the input of a product leaves to weights and results."""
 
 

@@ -35,6 +35,10 @@ READ_DELAY = 4
 SLACK = 3
 """row + 2 hops + d is 3 for every cell, so that all cells have one timing."""
 
+LATER = 5
+"""Edges that cells of row 1 start later. Both cells of a column get their rows over one bus, and
+rows of row 1 then come 6 edges after those of row 0 (1 is the skew)."""
+
 
 class Line:
     """Instructions in order; `now` is the decode edge of the next one, 0 for the first."""
@@ -44,10 +48,15 @@ class Line:
         self.items: list[Instruction] = []
         self.now = 0
         self._loop: tuple[int, int, int] | None = None
+        if row:
+            self.wait_until(LATER * row)
 
     @property
     def hops(self) -> int:
-        """Hops to this cell's own tile: cells of row 0 have the near ones, row 1 the far ones."""
+        """Hops to the tile that this cell reads: row 0 has the near tiles, row 1 the far ones.
+
+        Results always go to the near tile: writes over hops were never measured.
+        """
         return self.row
 
     @property
@@ -102,12 +111,12 @@ class Line:
         )
 
     def route(self, *, write: bool) -> None:
-        """Open the way to this cell's tile."""
+        """Open the way to the tile that this cell reads, or to the one that it writes."""
         self.put(
             Route(
                 horizontal_dir=1,
                 vertical_dir=1,
-                vertical_hops=self.hops,
+                vertical_hops=0 if write else self.hops,
                 direction=int(write),
                 select_drra_row=self.row,
             )
@@ -147,7 +156,6 @@ class Line:
                 init_addr_sd=1,
                 l1_iter=count - 1,
                 l1_delay=1,
-                hops=self.hops,
             ),
             Refi(
                 port_no=int(Port.R0),

@@ -73,7 +73,7 @@ class Layout:
 
     @property
     def result_row(self) -> int:
-        """First row of the results."""
+        """First row of the results, in near tiles: out_rows of row 0, then of row 1."""
         return self.weight_rows + self.chunks
 
 
@@ -85,11 +85,11 @@ def layout(fabric: Fabric, features: int, bits: int, groups: int) -> Layout:
     """
     chunks = -(-features // CHUNK)
     lanes = fabric.lanes(bits)
-    free = fabric.tile_depth - chunks - OUT_WORDS // CHUNK
+    free = fabric.tile_depth - chunks - fabric.rows * OUT_WORDS // CHUNK
     if free < 8:
         raise MohaqError(
             f"products over {features} inputs do not fit a tile of {fabric.tile_depth} rows",
-            hint=f"at most {CHUNK * (fabric.tile_depth - 10)} inputs",
+            hint=f"at most {CHUNK * (fabric.tile_depth - 12)} inputs",
         )
     if chunks > min(free, LONGEST_PATTERN):
         count = -(-chunks // min(free, LONGEST_PATTERN))
@@ -130,14 +130,17 @@ def matrix_program(run: MatrixRun, row: int) -> tuple[tuple[Instruction, ...], i
     line = Line(row)
     line.route(write=False)
     line.set_register(OUT_REGISTER, place.input_row + (first - 1) % place.chunks)
-    line.read_rows(OUT_REGISTER, 1, X_BLOCK)
+    # Fills the result blocks as well: what no group writes is stored with the rest.
+    line.read_rows(OUT_REGISTER, 1 + place.out_rows, X_BLOCK)
+    fetched = line.now + 8 + place.out_rows
     line.connect()
     bw = FORMATS[run.bits] if run.wide or run.bits < 16 else Bw.Q4_11
     line.put(BwConfig(int(bw)))
     line.set_register(W_REGISTER, 0)
     line.set_register(X_REGISTER, place.input_row + first)
     line.set_register(OUT_REGISTER, CHUNK * OUT_BLOCK)
-    line.set_register(ROW_REGISTER, place.result_row)
+    line.set_register(ROW_REGISTER, place.result_row + row * place.out_rows)
+    line.wait_until(max(line.now, fetched))
     line.loop(place.groups)
     start = line.now
     _stream(line, chunks)
@@ -178,7 +181,7 @@ def matrix_program(run: MatrixRun, row: int) -> tuple[tuple[Instruction, ...], i
     if last_part:
         line.route(write=True)
         line.write_rows(ROW_REGISTER, place.out_rows, OUT_BLOCK)
-        line.wait_until(line.now + 2 + line.hops + 2 * place.out_rows)
+        line.wait_until(line.now + 2 + 2 * place.out_rows)
     return line.finish(), line.now - 1
 
 

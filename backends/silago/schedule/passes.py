@@ -70,6 +70,11 @@ class Segment:
         """Memory rows that a chunk's inputs take."""
         return -(-len(self.inputs) // PER_ROW)
 
+    @property
+    def fetched(self) -> int:
+        """Rows that are read: all four blocks where block 3 is not filled with results."""
+        return self.rows if len(self.outputs) == MOST_OUTPUTS else SLOTS // PER_ROW
+
 
 def in_order(passes: Sequence[Pass]) -> list[Pass]:
     """Passes so that operands come first, and equal formats of operands stand together.

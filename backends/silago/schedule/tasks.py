@@ -173,7 +173,8 @@ class MatrixTask:
             "refill_rows": refilled,
             "port_rows": (p.chunks + p.out_rows * runs) * cells * frames,
             f"macs_{self.bits}": chunks * CHUNK * self.lanes,
-            "sram_bits_read": (2 * chunks + len(steps) * cells * frames) * f.row_bits,
+            "sram_bits_read": (2 * chunks + len(steps) * (1 + p.out_rows) * cells * frames)
+            * f.row_bits,
             "sram_bits_written": p.out_rows * runs * cells * frames * f.row_bits,
             f"ideal_macs_{self.bits}": self.rows * self.features * frames,
         }
@@ -240,7 +241,7 @@ class VectorTask:
             found["port_rows"] += each * (one.rows + 1) * times
             ways = port_cycles(f, each * one.rows) + port_cycles(f, each)
             found["cycles"] += (run + ways) * times + code.words
-            found["sram_bits_read"] += each * one.rows * f.row_bits * times
+            found["sram_bits_read"] += each * one.fetched * f.row_bits * times
             found["sram_bits_written"] += each * f.row_bits * times
             for p in one.passes:
                 kind = "nonlinear" if p.mode in NACU_MODES else "elementwise"

@@ -2,8 +2,8 @@
 
 Edges of a pass (facts/silago.md section 4), decoded at D, with its first operand at A:
 two operands: DPU D, r0 D+1, r1 D+2, w1 D+3, A = D+3; one operand: DPU D, r0 D+1, w1 D+2,
-A = D+2; the first result is stored at A+1. The next pass may follow at the edge before the last
-operand: its mode, its ports and what it reads of this pass's results are then all in time.
+A = D+2; the first result is stored at A+1. The next pass is decoded with the last operand at the
+earliest, because its DPU instruction clears the accumulator one edge later.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from mohaq.backends.silago.isa.instructions import (
     Port,
     Refi,
 )
+from mohaq.backends.silago.legalize.numerics import Q411_SHIFT
 from mohaq.backends.silago.machine import Fabric
 from mohaq.backends.silago.schedule.line import MOST_TRIPS, Line
 from mohaq.backends.silago.schedule.passes import (
@@ -28,10 +29,11 @@ from mohaq.backends.silago.schedule.passes import (
     Placed,
     Segment,
 )
+from mohaq.compiler.diagnostics import MohaqError
 
 IN_REGISTER, OUT_REGISTER = 0, 1
 OUT_BLOCK = 3
-FRAME_WORDS = 25
+FRAME_WORDS = 26
 """Words of a segment's program beside its passes."""
 
 PASS_WORDS = 64 - FRAME_WORDS
@@ -50,11 +52,14 @@ class Rounds:
 
 
 def deal(fabric: Fabric, extent: int, rows: int) -> Rounds:
-    """Chunks of a vector of `extent` elements; `rows` input rows and one result row a chunk."""
+    """Chunks of a vector of `extent` elements; `rows` input rows and one result row a chunk.
+
+    Results of both cells of a column lie in the near tile.
+    """
     chunks = -(-extent // CHUNK)
     cells = min(fabric.cells, chunks)
     each = -(-chunks // cells)
-    most = min(MOST_TRIPS, fabric.tile_depth // (rows + 1))
+    most = min(MOST_TRIPS, fabric.tile_depth // (rows + fabric.rows))
     runs = -(-each // most)
     return Rounds(cells, -(-each // runs), runs)
 
@@ -67,14 +72,14 @@ def vector_program(
     line = Line(row)
     line.connect()
     line.set_register(IN_REGISTER, 0)
-    line.set_register(OUT_REGISTER, rounds * segment.rows)
+    line.set_register(OUT_REGISTER, rounds * (segment.rows + row))
     line.put(BwConfig(int(Bw.INT16)))
     line.loop(rounds)
     start = line.now
     line.route(write=False)
-    line.read_rows(IN_REGISTER, segment.rows, 0)
+    line.read_rows(IN_REGISTER, segment.fetched, 0)
     line.step_register(IN_REGISTER, segment.rows)
-    last_block = start + 10 + segment.rows - 1
+    last_block = start + 10 + segment.fetched - 1
     code = _Passes(line, last_block - 1, wide=wide)
     for one in segment.passes:
         code.emit(one)
@@ -84,7 +89,7 @@ def vector_program(
     line.write_rows(OUT_REGISTER, 1, OUT_BLOCK)
     line.step_register(OUT_REGISTER, 1)
     line.end_loop()
-    line.wait_until(line.now + 2 + line.hops)
+    line.wait_until(line.now + 2)
     return line.finish(), line.now - 1
 
 
@@ -105,10 +110,16 @@ class _Passes:
         """Append one pass."""
         line = self.line
         if not self.wide:
+            if one.mode in PRODUCT_MODES and one.shift != Q411_SHIFT:
+                raise MohaqError(
+                    f"a product shifted by {one.shift} bits needs wide_acc numerics",
+                    hint="legalize for the numerics of the target",
+                )
             self._format(one)
         line.wait_until(max(line.now, self.earliest))
         two = one.b is not None
-        line.put(Dpu(mode=int(one.mode), shift=one.shift & 63))
+        shift = one.shift & 63 if self.wide else 0
+        line.put(Dpu(mode=int(one.mode), shift=shift))
         first = line.now + (2 if two else 1)
         line.put(_access(Port.R0, one.a, delay=int(two)))
         if one.b is not None:
@@ -116,7 +127,7 @@ class _Passes:
         line.put(_access(Port.W1, one.result))
         self.last_operand = first + CHUNK - 1
         self.last_write = first + CHUNK
-        self.earliest = self.last_operand - 1
+        self.earliest = self.last_operand
         if one.mode in PRODUCT_MODES | NACU_MODES:
             self.settled = self.last_operand + 1
 

@@ -112,8 +112,13 @@ class Host:
         self._count(row["layer"], "cycles", self.port.cycles(rows))
 
     def _tile(self, cell: int) -> tuple[int, int]:
-        """A cell's own tile: the near one for row 0, the far one for row 1."""
+        """The tile that a cell reads: the near one for row 0, the far one for row 1."""
         return divmod(cell, self.fabric.cols)
+
+    def _results(self, cell: int, first: int, rows: int) -> npt.NDArray[np.int16]:
+        """Result rows of a cell, in the near tile of its column: those of row 0 come first."""
+        row, col = divmod(cell, self.fabric.cols)
+        return self.state.sram[0, col, first + row * rows : first + (row + 1) * rows]
 
     def matrix(self, row: Row, given: list[Ints], _: dict[int, Ints]) -> tuple[Ints, ...]:
         """Products of every vector of the operand."""
@@ -165,8 +170,7 @@ class Host:
             self._start(row, segment["program"], cells)
             self._moved(row, cells * rounds)
             for cell in range(cells):
-                after = slice(rounds * height, rounds * (height + 1))
-                found[run, cell] = self.state.sram[(*self._tile(cell), after)]
+                found[run, cell] = self._results(cell, rounds * height, rounds)
         words = found.reshape(runs, cells, rounds, 4, ELEMENTS).transpose(3, 0, 2, 1, 4)
         for slot, n in enumerate(outputs):
             held[n][frame] = words[slot].reshape(-1)[:extent]
@@ -241,8 +245,8 @@ class _Product:
             self._refill(run, first, count)
             self.behind = host._start(row, program, cells)
         host._moved(row, row["out_rows"] * cells)
-        at = slice(row["result_row"], row["result_row"] + row["out_rows"])
-        held = [host.state.sram[(*host._tile(c), at)].reshape(-1) for c in range(cells)]
+        at, count = row["result_row"], row["out_rows"]
+        held = [host._results(c, at, count).reshape(-1) for c in range(cells)]
         words: Ints = np.stack(held)[:, : groups * lanes].astype(np.int64)
         return words.reshape(cells, groups, lanes)
 
