@@ -100,8 +100,8 @@ def _store(
     if code is None:
         text = f"nothing drives port {name}: it would store zeros"
         return [Finding("driver", events.cell, use.pc, use.first, text)]
-    for edge, _, _ in changes:
-        if use.first < edge <= use.last:
+    for edge, other, _ in changes:
+        if use.first < edge <= use.last and other != code:
             text = f"the source of port {name} changes while its pattern runs"
             return [Finding("driver", events.cell, use.pc, edge, text)]
     if not code & 2:

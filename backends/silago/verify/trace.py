@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mohaq.backends.silago.isa.instructions import Branch
+from mohaq.backends.silago.isa.instructions import Branch, Jump
 from mohaq.backends.silago.machine import Fabric
 from mohaq.backends.silago.simulator.sequencer import Decoded, Sequencer
 
@@ -61,11 +61,19 @@ def _follow(
     sequencer = Sequencer(words, fabric.imem_words, 1 + fabric.skew(*cell), regs)
     decodes: list[tuple[int, Decoded]] = []
     taken = 0
+    seen: set[tuple[object, ...]] = set()
     while sequencer.active:
         status = 0
         edge, pc = sequencer.next, sequencer.pc
         if pc < len(words):
             i = sequencer.fetch(pc)
+            if isinstance(i, (Jump, Branch)):
+                # Back at a jump with the same registers and loops: it goes round for ever.
+                loops = tuple((run.loopid, run.left) for run in sequencer.loops)
+                situation = (pc, tuple(regs), loops)
+                if situation in seen:
+                    return None
+                seen.add(situation)
             if isinstance(i, Branch) and i.mode:
                 goes_on = choices[taken] if taken < len(choices) else True
                 status = i.mode if goes_on else 0
