@@ -77,14 +77,18 @@ class Layout:
         return self.weight_rows + self.chunks
 
 
-def layout(fabric: Fabric, features: int, bits: int, groups: int) -> Layout:
+def layout(
+    fabric: Fabric, features: int, bits: int, groups: int, *, drained: bool = True
+) -> Layout:
     """Place a product of `groups` groups a cell.
+
+    drained: packed lanes leave one by one, a word each; otherwise a word holds all of them.
 
     Raises:
         MohaqError: the input is too long for a tile.
     """
     chunks = -(-features // CHUNK)
-    lanes = fabric.lanes(bits)
+    lanes = fabric.lanes(bits) if drained else 1
     free = fabric.tile_depth - chunks - fabric.rows * OUT_WORDS // CHUNK
     if free < 8:
         raise MohaqError(
@@ -112,11 +116,19 @@ class MatrixRun:
     shift: int
     """Right shift of the sums (wide_acc), else 0."""
     wide: bool
+    q411: bool = True
+    """Whether 16-bit sums of faithful numerics leave in Q4.11 (shifted by 12) or in int16."""
 
     @property
     def drained(self) -> bool:
         """Whether lanes leave one by one."""
-        return self.bits < 16
+        return self.bits < 16 and self.wide
+
+    @property
+    def format(self) -> Bw:
+        """Operand format."""
+        whole = self.bits == 16 and self.q411 and not self.wide
+        return Bw.Q4_11 if whole else FORMATS[self.bits]
 
 
 @cache
@@ -134,8 +146,7 @@ def matrix_program(run: MatrixRun, row: int) -> tuple[tuple[Instruction, ...], i
     line.read_rows(OUT_REGISTER, 1 + place.out_rows, X_BLOCK)
     fetched = line.now + 8 + place.out_rows
     line.connect()
-    bw = FORMATS[run.bits] if run.wide or run.bits < 16 else Bw.Q4_11
-    line.put(BwConfig(int(bw)))
+    line.put(BwConfig(int(run.format)))
     line.set_register(W_REGISTER, 0)
     line.set_register(X_REGISTER, place.input_row + first)
     line.set_register(OUT_REGISTER, CHUNK * OUT_BLOCK)
@@ -169,7 +180,7 @@ def matrix_program(run: MatrixRun, row: int) -> tuple[tuple[Instruction, ...], i
                 init_delay=delay,
             )
         )
-        line.step_register(OUT_REGISTER, lanes)
+        line.step_register(OUT_REGISTER, lanes if run.drained else 1)
     else:
         line.wait_until(start + period)
     line.end_loop()

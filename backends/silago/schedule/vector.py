@@ -21,7 +21,7 @@ from mohaq.backends.silago.isa.instructions import (
 )
 from mohaq.backends.silago.legalize.numerics import Q411_SHIFT
 from mohaq.backends.silago.machine import Fabric
-from mohaq.backends.silago.schedule.line import MOST_TRIPS, Line
+from mohaq.backends.silago.schedule.line import LATER, MOST_TRIPS, Line
 from mohaq.backends.silago.schedule.passes import (
     CHUNK,
     NACU_MODES,
@@ -85,9 +85,14 @@ def vector_program(
         code.emit(one)
     code.close()
     line.wait_until(max(line.now, code.last_write - 3))
+    stored = line.now
     line.route(write=True)
     line.write_rows(OUT_REGISTER, 1, OUT_BLOCK)
     line.step_register(OUT_REGISTER, 1)
+    if rounds > 1:
+        # The other row of cells writes to the near tile 6 edges later; a tile that is still
+        # busy would lose the next read.
+        line.wait_until(stored + LATER + 7)
     line.end_loop()
     line.wait_until(line.now + 2)
     return line.finish(), line.now - 1
