@@ -43,6 +43,10 @@ W_REGISTER, X_REGISTER, OUT_REGISTER, ROW_REGISTER = 0, 1, 2, 3
 """Address of the weights, distance from there to the input, result word, result row."""
 
 LONGEST_PATTERN = 64
+
+RUN_EDGES = 48
+"""Edges that a run takes beside its groups, about; decides how many groups a run has."""
+
 FORMATS = {16: Bw.INT16, 8: Bw.INT8X2, 4: Bw.INT4X4}
 DRAIN = Mode.MODE_6
 """Our extension: shows one lane's accumulator, shifted and clamped to 16 bits; clears nothing."""
@@ -101,8 +105,8 @@ def layout(
         parts = tuple((a, b - a) for a, b in pairwise(edges))
         return Layout(chunks, parts, 1, -(-lanes // CHUNK))
     most = min(free // chunks, OUT_WORDS // lanes, MOST_TRIPS)
-    runs = -(-groups // most)
-    each = -(-groups // runs)
+    period = CHUNK * chunks + lanes + 1
+    each = min(range(most, 0, -1), key=lambda g: -(-groups // g) * (g * period + RUN_EDGES))
     return Layout(chunks, ((0, chunks),), each, -(-each * lanes // CHUNK))
 
 

@@ -33,7 +33,7 @@ from mohaq.compiler.diagnostics import MohaqError
 
 IN_REGISTER, OUT_REGISTER = 0, 1
 OUT_BLOCK = 3
-FRAME_WORDS = 26
+FRAME_WORDS = 29
 """Words of a segment's program beside its passes."""
 
 PASS_WORDS = 64 - FRAME_WORDS
