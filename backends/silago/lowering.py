@@ -37,7 +37,9 @@ def lower_to_phases(program: Program) -> Program:
     entry = program.entry
     block = Block(arg_types=[a.type for a in entry.args])
     values: dict[SSAValue, SSAValue] = {}
-    values.update(zip(entry.args, block.args, strict=True))
+    for old_arg, new_arg in zip(entry.args, block.args, strict=True):
+        new_arg.name_hint = old_arg.name_hint
+        values[old_arg] = new_arg
     results = _Lowering(block, values).run(entry.body.block)
     block.add_op(ReturnOp(*results))
     types = ([a.type for a in block.args], [r.type for r in results])

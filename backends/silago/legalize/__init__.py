@@ -66,9 +66,10 @@ class _Legalizer:
         entry = self.program.entry
         block = Block(arg_types=[a.type for a in entry.args])
         make = Maker(self.numerics, self.names, block)
-        held: dict[SSAValue, Held] = {
-            old: Held(new) for old, new in zip(entry.args, block.args, strict=True)
-        }
+        held: dict[SSAValue, Held] = {}
+        for old, new in zip(entry.args, block.args, strict=True):
+            new.name_hint = old.name_hint
+            held[old] = Held(new)
         results = self._block(entry.body.block, make, held)
         block.add_op(ReturnOp(*results))
         function = FuncOp(

@@ -102,6 +102,16 @@ def in_order(passes: Sequence[Pass]) -> list[Pass]:
     return order
 
 
+def live(passes: Sequence[Pass], results: Iterable[int]) -> list[Pass]:
+    """The passes that the results depend on."""
+    needed, kept = set(results), []
+    for one in reversed(passes):
+        if one.result in needed:
+            needed |= set(one.reads)
+            kept.append(one)
+    return kept[::-1]
+
+
 def _changes(one: Pass, *, product: bool) -> bool:
     return (one.mode in PRODUCT_MODES and not product) or (one.mode in NACU_MODES and product)
 
@@ -121,6 +131,7 @@ def segments(
         MohaqError: a single pass does not fit, which no program has.
     """
     final = set(results)
+    passes = live(passes, final)
     made: list[Segment] = []
     start = 0
     while start < len(passes):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from programs import calibrated, one_cell, one_sru, sequences, tensor
+from programs import calibrated, one_cell, one_sru, sequences, sru, tensor
 from searches import labelled
 
 import mohaq
@@ -104,7 +104,7 @@ def test_programs_keep_every_rule_of_the_fabric(name: str, bits: int, tmp_path: 
         assert not findings, f"{path.name}: {findings[0]}"
 
 
-@pytest.mark.parametrize("features", [1, 16, 17, 300, 1100])
+@pytest.mark.parametrize("features", [1, 16, 17, 300, 1100, 1856])
 @pytest.mark.parametrize(("name", "bits"), CASES)
 def test_products_of_any_shape(features: int, name: str, bits: int, tmp_path: Path) -> None:
     """One to many chunks, groups that fill no cell, a group in two parts (1100 inputs)."""
@@ -320,3 +320,24 @@ def test_the_public_interface(tmp_path: Path) -> None:
     x = sequences(4)[0]
     ran = mohaq.CompiledFolder(tmp_path / "out").run(x, check=True)
     assert ran.equal
+
+
+@pytest.mark.slow
+def test_the_papers_network(tmp_path: Path) -> None:
+    """Four Bi-SRU layers of 550, projections of 256, 1904 classes: 5.6 million weights."""
+    rng = np.random.default_rng(0)
+    net = Network()
+    x, features = net.sequence(23), 23
+    for n in range(4):
+        x, _ = sru(net, rng, f"l{n}", x, features, 550)
+        if n < 3:
+            x = net.linear(f"pr{n + 1}", x, tensor(rng, 256, 1100))
+            features = 256
+    program = net.finish([net.linear("fc", x, tensor(rng, 1904, 1100), tensor(rng, 1904))])
+    calibrate(program, sequences(features=23, lengths=(4,)))
+    legal, lowered = emitted(program, "silago-mohaq", 8, tmp_path)
+    inputs = random_inputs(legal, 2, 1)
+    run = BACKEND.simulate(tmp_path, inputs, Options())
+    np.testing.assert_array_equal(run.outputs[0], run_integer(legal, inputs)[0])
+    target = BACKEND.load_target("silago-mohaq")
+    assert run.measured == BACKEND.estimate(lowered, target, Workload(2), Options())
