@@ -38,7 +38,7 @@ def outcome(name: str, seed: int, engine: Engine) -> Outcome:
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 1 << 40), st.sampled_from(NAMES))
-def test_engines_agree_on_random_programs(seed, name):
+def test_engines_agree_on_random_programs(seed: int, name: str) -> None:
     (plain, plain_state), (fast, fast_state) = (outcome(name, seed, e) for e in ENGINES)
     assert len(plain) == len(fast)
     for a, b in zip(plain, fast, strict=True):
@@ -52,7 +52,7 @@ def test_engines_agree_on_random_programs(seed, name):
     assert plain_state.equals(fast_state)
 
 
-def test_random_programs_reach_the_machine():
+def test_random_programs_reach_the_machine() -> None:
     """The property above is about programs that do something."""
     modes, refused, writes, memory = set(), 0, 0, 0
     for seed in range(150):
@@ -120,7 +120,7 @@ X = np.array([4, 8, 8, 9, 4, 6, 4, 4])
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_worked_example(engine):
+def test_worked_example(engine: Engine) -> None:
     programs = assemble(WORKED)
     assert [f"{w:07x}" for w in programs[0, 0]] == WORKED_WORDS
     state = reset(fabric("silago1-rtl"))
@@ -139,7 +139,7 @@ def test_worked_example(engine):
     assert state.rf[0, 0, 48:52].tolist() == [43, -44, -13, -13]
 
 
-def test_log_is_left_out_on_request():
+def test_log_is_left_out_on_request() -> None:
     state = reset(fabric("silago1-rtl"))
     found = run(fabric("silago1-rtl"), assemble(WORKED), state, log=False)
     assert found.writes.shape == (0, 5)
@@ -167,7 +167,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("line", REFUSED)
-def test_unknown_effects_are_refused(engine, line):
+def test_unknown_effects_are_refused(engine: Engine, line: str) -> None:
     programs = assemble(f"CELL 0 0\nWAIT cycle=0\n{line}\nWAIT cycle=0\nHALT")
     with pytest.raises(MohaqError, match=REFUSED[line]) as error:
         run(fabric("silago1-rtl"), programs, reset(fabric("silago1-rtl")), engine=engine)
@@ -175,7 +175,7 @@ def test_unknown_effects_are_refused(engine, line):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_two_accesses_of_a_tile_are_refused(engine):
+def test_two_accesses_of_a_tile_are_refused(engine: Engine) -> None:
     text = """
     CELL {0} {1}
     WAIT cycle={2}
@@ -188,14 +188,14 @@ def test_two_accesses_of_a_tile_are_refused(engine):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_word_that_is_no_instruction(engine):
+def test_a_word_that_is_no_instruction(engine: Engine) -> None:
     programs = {(0, 0): (15 << 23,)}
     with pytest.raises(MohaqError, match="no instruction"):
         run(fabric("silago1-rtl"), programs, reset(fabric("silago1-rtl")), engine=engine)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_what_cannot_run(engine):
+def test_what_cannot_run(engine: Engine) -> None:
     made_for = fabric("silago1-rtl")
     with pytest.raises(MohaqError, match="at most 64 words"):
         run(made_for, {(0, 0): (0,) * 65}, reset(made_for), engine=engine)
