@@ -40,6 +40,8 @@ class Timeline:
         self.bw_from = [-1, *(d + 1 for d, _ in widths)]
         self.widths = [bw, *(b for _, b in widths)]
         self.latched = latched
+        marks = {*self.mode_from, *self.bw_from, *(e + 1 for e in self.bw_from), *self.clears}
+        self.marks = sorted(marks)
 
     def mode(self, edge: int) -> tuple[int, int]:
         """Mode and io_change live in the cycle that ends at an edge."""
@@ -112,7 +114,7 @@ def _store(
         bw = before.bw.get(source, 0)
         line = Timeline(None, before.mode.get(source, 0), bw, "bw_latch" in fabric.repairs)
     # The mode and width change at few edges: look at one access between two of them.
-    marks = sorted({*line.mode_from, *line.bw_from, *(e + 1 for e in line.bw_from), *line.clears})
+    marks = line.marks
     seen = set()
     for edge in use.edges().tolist():
         situation = (

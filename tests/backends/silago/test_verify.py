@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from random import Random
 
 import pytest
-from silago_programs import fabric
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from silago_programs import fabric, random_programs, random_state
 
 from mohaq.backends.silago.isa.text import assemble, read_bits
+from mohaq.backends.silago.simulator.run import run
 from mohaq.backends.silago.verify import Carried, check, require
 from mohaq.backends.silago.verify.rules import STATIC, TEXT, TIMING
 from mohaq.compiler.diagnostics import MohaqError
@@ -199,3 +203,14 @@ def test_findings_say_where() -> None:
     assert str(found[0]) == (
         "cell (0, 0), word 3, edge 7: port w0 is busy until edge 12 (word 2) [port-reuse]"
     )
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 1 << 40), st.sampled_from(["silago1-rtl", "silago1-nn", "silago-mohaq"]))
+def test_programs_that_keep_the_rules_run(seed: int, name: str) -> None:
+    random, made_for = Random(seed), fabric(name)
+    programs = random_programs(random, made_for)
+    found, _ = check(made_for, programs)
+    if not found:
+        run(made_for, programs, random_state(random, made_for))
+    assert all(f.rule in {*STATIC, *TIMING} for f in found)
