@@ -23,8 +23,8 @@ SECOND_LANE = frozenset({Mode.ADD, Mode.SUBT, Mode.MAC, Mode.MAX_MIN, Mode.MAX_M
 WHOLE_WORD = frozenset({Mode.SIGM, Mode.TANHYP, Mode.SHIFT_L, Mode.SHIFT_R, Mode.LD_IR})
 """Modes that need int16 operands."""
 
-NOT_Q = frozenset({Mode.MULT_ADD, Mode.AXPY})
-"""Modes whose alignment in Q4.11 is not known."""
+NOT_Q = frozenset({Mode.MULT_ADD, Mode.AXPY, Mode.MULT_CONST, Mode.MAC_INTER})
+"""Modes that were not measured in Q4.11."""
 
 
 class Timeline:

@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from silago_programs import fabric, random_programs, random_state
 
+from mohaq.backends.silago.isa.fields import WORD_BITS
 from mohaq.backends.silago.isa.text import assemble
+from mohaq.backends.silago.isa.words import decode_all
 from mohaq.backends.silago.simulator.run import ENGINES, Engine, run
 from mohaq.backends.silago.simulator.state import Run, State, reset
 from mohaq.compiler.diagnostics import MohaqError
@@ -137,6 +139,49 @@ def test_worked_example(engine: Engine) -> None:
     assert found.counters["sram_bits_read"] == 3 * 256
     assert found.counters["words_loaded"] == 23
     assert state.rf[0, 0, 48:52].tolist() == [43, -44, -13, -13]
+
+
+DEAD = {
+    "ROUTE": {"horizontal_dir", "vertical_dir"},
+    "SRAM": {"l1_step", "l2_delay", "l2_step", "l2_step_sd", "l2_delay_sd", "l1_delay_sd",
+             "init_delay_sd", "l2_iter_sd", "init_addr_sd"},
+    "REFI": {"init_addr", "init_addr_sd", "l2_step", "l2_iter_sd", "l1_delay_sd", "l1_step_sign",
+             "l1_step", "l2_step_ext", "l2_delay", "l2_delay_sd"},
+    "SWB": {"src_row"},
+    "LOOP": {"start", "start_sd", "loopid"},
+    "DPU": {"acc_clear", "control", "unused_0"},
+}  # fmt: skip
+"""Fields of the worked example with a bit that changes nothing: no hops, one repetition, blocks
+modulo 4, a register that holds 0, an iterator that nobody reads, fields without effect."""
+
+
+def test_every_other_bit_of_the_worked_example_matters() -> None:
+    words = assemble(WORKED)[0, 0]
+    made_for = fabric("silago1-rtl")
+
+    def result(flipped: tuple[int, ...]) -> object:
+        state = reset(made_for)
+        state.sram[0, 0, 0], state.sram[0, 0, 1] = W[:2].ravel(), W[2:].ravel()
+        state.sram[0, 0, 2, :8] = X
+        try:
+            found = run(made_for, {(0, 0): flipped}, state, edges=120)
+        except MohaqError as error:
+            return error.message()
+        return found.writes.tolist(), found.last_decode, dict(found.counters)
+
+    right = result(words)
+    dead: dict[str, set[str]] = {}
+    for pc, i in decode_all(words):
+        for bit in range(WORD_BITS * i.words):
+            word = pc + i.words - 1 - bit // WORD_BITS
+            flipped = list(words)
+            flipped[word] ^= 1 << bit % WORD_BITS
+            if result(tuple(flipped)) != right:
+                continue
+            place = bit + i.format.bits - WORD_BITS * i.words
+            names = [f.name for f in i.format.fields if f.lo <= place <= f.hi]
+            dead.setdefault(i.NAME, set()).update(names or {f"bit {place}"})
+    assert dead == DEAD
 
 
 def test_log_is_left_out_on_request() -> None:
