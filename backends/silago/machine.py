@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -80,7 +80,7 @@ class Fabric:
     memory_bytes: int
     refill_bits_per_cycle: int
     clock: float
-    mac_pj: Mapping[int, float]
+    mac_pj: Mapping[int, float] = field(hash=False)
     """Energy of one MAC by operand width 16, 8, 4."""
     sram_read_pj_per_bit: float
     sram_write_pj_per_bit: float

@@ -141,10 +141,9 @@ def _some(
     if kind == "wait":
         return [isa.Wait(random.randint(0, 9))]
     if kind == "raccu":
-        mode = random.choice((0, 1, 2, 3, 4, 5))
         return [
             isa.Raccu(
-                mode,
+                random.randrange(6),
                 random.randrange(16),
                 random.randrange(9),
                 random.randrange(16),

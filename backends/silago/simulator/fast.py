@@ -13,7 +13,7 @@ from mohaq.backends.silago.simulator import kernels
 from mohaq.backends.silago.simulator.faults import Fault, fault
 from mohaq.backends.silago.simulator.nacu import table
 from mohaq.backends.silago.simulator.state import Ints, Run, State, sorted_rows
-from mohaq.backends.silago.simulator.tables import table_of
+from mohaq.backends.silago.simulator.tables import COLUMNS, table_of
 
 CHUNK = 2048
 """Edges between two looks at the log."""
@@ -34,11 +34,11 @@ class FastEngine:
         self.state = state
         cells = fabric.cells
         self.words = sum(len(words) for words in programs.values())
-        self.programs = np.zeros((cells, fabric.imem_words + 1, kernels.PARAMETERS + 16), np.int64)
+        self.programs = np.zeros((cells, fabric.imem_words + 1, COLUMNS), np.int64)
         self.seq = np.zeros((cells, 5), dtype=np.int64)
         for (row, col), words in programs.items():
             cell = row * fabric.cols + col
-            self.programs[cell] = table_of(words, row, col, fabric)
+            self.programs[cell] = table_of(tuple(words), row, col, fabric)
             self.seq[cell] = 0, 1 + fabric.skew(row, col), 1, 0, 1
 
     def run(self, edges: int | None, log: bool) -> Run:

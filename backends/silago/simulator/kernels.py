@@ -1,6 +1,7 @@
 """The compiled engine's loop over edges; semantics as in cycle.py, written a second time.
 
 Arrays are those of `State`, with cells numbered row * C + col, plus the run-time ones of fast.py.
+All of it is in one file: numba's cache does not notice changes of functions in other files.
 """
 
 from __future__ import annotations

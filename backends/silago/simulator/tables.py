@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -11,25 +12,41 @@ from mohaq.backends.silago.isa.words import decode, length
 from mohaq.backends.silago.machine import Fabric
 from mohaq.backends.silago.simulator.datapath import signed_shift
 from mohaq.backends.silago.simulator.faults import Fault
+from mohaq.backends.silago.simulator.kernels import (
+    BRANCH,
+    BW,
+    DPU,
+    FAULT,
+    JUMP,
+    LOOP,
+    OP,
+    PARAMETERS,
+    RACCU,
+    REFI,
+    ROUTE,
+    SRAM,
+    SWB,
+    VALUE,
+    WAIT,
+    WORDS,
+    A,
+    B,
+    C,
+    D,
+    E,
+    F,
+)
 from mohaq.backends.silago.simulator.refusals import refused, source_of, tile_of
 from mohaq.backends.silago.simulator.state import Ints
 from mohaq.compiler.diagnostics import MohaqError
 
-(
-    OP, WORDS, FAULT, VALUE, A, B, C, D, E, F,
-) = range(10)  # fmt: skip
-"""Columns: operation, words, fault and its value, then what the operation needs."""
-
-PARAMETERS = 10
-"""First of eight pairs (register or -1, literal): the numbers of an access pattern."""
-
 COLUMNS = PARAMETERS + 16
+"""Operation, words, fault and its value, what the operation needs (A..F), then eight pairs
+(register or -1, literal): the numbers of an access pattern."""
 
-HALT, REFI, DPU, SWB, JUMP, WAIT, LOOP, BW, RACCU, BRANCH, ROUTE, SRAM = range(12)
-"""Operations."""
 
-
-def table_of(words: Sequence[int], row: int, col: int, fabric: Fabric) -> Ints:
+@lru_cache(maxsize=8192)
+def table_of(words: tuple[int, ...], row: int, col: int, fabric: Fabric) -> Ints:
     """The table [imem words + 1, COLUMNS] of a cell's program; the last line is a HALT.
 
     Raises:
@@ -49,6 +66,7 @@ def table_of(words: Sequence[int], row: int, col: int, fabric: Fabric) -> Ints:
         table[pc, FAULT], table[pc, VALUE] = refused(instruction, row, col, fabric)
         if table[pc, FAULT] == Fault.NONE:
             _fill(table[pc], instruction, row, col, fabric)
+    table.setflags(write=False)
     return table
 
 

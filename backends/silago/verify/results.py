@@ -23,8 +23,8 @@ SECOND_LANE = frozenset({Mode.ADD, Mode.SUBT, Mode.MAC, Mode.MAX_MIN, Mode.MAX_M
 WHOLE_WORD = frozenset({Mode.SIGM, Mode.TANHYP, Mode.SHIFT_L, Mode.SHIFT_R, Mode.LD_IR})
 """Modes that need int16 operands."""
 
-NOT_Q = frozenset({Mode.MULT_ADD, Mode.AXPY})
-"""Modes whose alignment in Q4.11 is not known."""
+NOT_Q = frozenset({Mode.MULT_ADD, Mode.AXPY, Mode.MULT_CONST, Mode.MAC_INTER})
+"""Modes that were not measured in Q4.11."""
 
 
 class Timeline:
@@ -40,6 +40,8 @@ class Timeline:
         self.bw_from = [-1, *(d + 1 for d, _ in widths)]
         self.widths = [bw, *(b for _, b in widths)]
         self.latched = latched
+        marks = {*self.mode_from, *self.bw_from, *(e + 1 for e in self.bw_from), *self.clears}
+        self.marks = sorted(marks)
 
     def mode(self, edge: int) -> tuple[int, int]:
         """Mode and io_change live in the cycle that ends at an edge."""
@@ -112,7 +114,7 @@ def _store(
         bw = before.bw.get(source, 0)
         line = Timeline(None, before.mode.get(source, 0), bw, "bw_latch" in fabric.repairs)
     # The mode and width change at few edges: look at one access between two of them.
-    marks = sorted({*line.mode_from, *line.bw_from, *(e + 1 for e in line.bw_from), *line.clears})
+    marks = line.marks
     seen = set()
     for edge in use.edges().tolist():
         situation = (

@@ -50,8 +50,8 @@ TIMING: Mapping[str, str] = {
     "result": "A stored result was made by a mode, not by an idle datapath.",
     "cleared": "No stored result has operands of the cycle in which a DPU instruction clears.",
     "width-mix": "No stored result was made with one operand width and shown with another.",
-    "width": "sigm, tanhyp, shift_l and shift_r run with int16; mult_add and axpy not in Q4.11; "
-    "packed lanes without io_change.",
+    "width": "sigm, tanhyp, shift_l and shift_r run with int16; mult_add, axpy, mult_const and "
+    "mac_inter not in Q4.11; packed lanes without io_change.",
     "second-lane": "out1 is stored for add, subt, mac, max_min and max_min_acc only.",
     "ld-ir": "A DPU instruction follows ld_ir directly.",
     "branch-status": "A BRANCH with a condition follows a compare of a max/min mode.",

@@ -11,7 +11,7 @@ from silago_programs import EXTREME, fabric
 from mohaq.backends.silago.isa import instructions as isa
 from mohaq.backends.silago.isa.instructions import Bw, Change, Mode
 from mohaq.backends.silago.isa.words import encode_all
-from mohaq.backends.silago.simulator.run import ENGINES, run
+from mohaq.backends.silago.simulator.run import ENGINES, Engine, run
 from mohaq.backends.silago.simulator.state import reset
 
 values = st.one_of(st.sampled_from(EXTREME), st.integers(-32768, 32767))
@@ -37,7 +37,12 @@ def joined(parts: list[int], bits: int) -> int:
 
 
 def execute(
-    name: str, engine, dpu: isa.Dpu, bw: int, operands: list[tuple[int, int]], second: bool = False
+    name: str,
+    engine: Engine,
+    dpu: isa.Dpu,
+    bw: int,
+    operands: list[tuple[int, int]],
+    second: bool = False,
 ) -> list[int]:
     """Results of a mode on pairs read from r0 and r1, stored through w0."""
     made_for = fabric(name)
@@ -76,7 +81,9 @@ def one(mode: Mode, a: int, b: int, bits: int) -> int:
     st.sampled_from([Mode.ADD, Mode.SUBT, Mode.MULT, Mode.MAX_MIN, Mode.RELU]),
     st.sampled_from(list(Bw)), pairs, st.sampled_from(ENGINES),
 )  # fmt: skip
-def test_modes_without_memory(mode, bw, operands, engine):
+def test_modes_without_memory(
+    mode: Mode, bw: Bw, operands: list[tuple[int, int]], engine: Engine
+) -> None:
     bits = BITS[bw]
     want = []
     for a, b in operands:
@@ -92,7 +99,9 @@ def test_modes_without_memory(mode, bw, operands, engine):
     st.sampled_from([Mode.MAC, Mode.SUM_ACC]), st.sampled_from(list(Bw)), pairs,
     st.sampled_from(ENGINES), st.sampled_from(["silago1-nn", "silago-mohaq"]), st.integers(0, 31),
 )  # fmt: skip
-def test_accumulators_saturate_at_every_add(mode, bw, operands, engine, name, shift):
+def test_accumulators_saturate_at_every_add(
+    mode: Mode, bw: Bw, operands: list[tuple[int, int]], engine: Engine, name: str, shift: int
+) -> None:
     bits = BITS[bw]
     wide = name == "silago-mohaq"
     acc_bits = 32 if wide or bits == 16 else 2 * bits
@@ -109,7 +118,9 @@ def test_accumulators_saturate_at_every_add(mode, bw, operands, engine, name, sh
 
 @settings(max_examples=60, deadline=None)
 @given(pairs, st.sampled_from(ENGINES))
-def test_subt_abs_and_output_abs_leave_the_smallest(operands, engine):
+def test_subt_abs_and_output_abs_leave_the_smallest(
+    operands: list[tuple[int, int]], engine: Engine
+) -> None:
     def absolute(v: int) -> int:
         return v if v == -32768 else abs(v)
 
@@ -122,7 +133,9 @@ def test_subt_abs_and_output_abs_leave_the_smallest(operands, engine):
 
 @settings(max_examples=60, deadline=None)
 @given(pairs, st.sampled_from(ENGINES), st.sampled_from([Change.NEGATE_IN0, Change.NEGATE_IN1]))
-def test_negation_saturates(operands, engine, change):
+def test_negation_saturates(
+    operands: list[tuple[int, int]], engine: Engine, change: Change
+) -> None:
     found = execute("silago1-rtl", engine, isa.Dpu(Mode.MULT, io_change=change), Bw.INT16, operands)
     if change == Change.NEGATE_IN0:
         assert found == [sat(sat(-a, 16) * b, 16) for a, b in operands]
@@ -131,7 +144,7 @@ def test_negation_saturates(operands, engine, change):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_subtracting_the_smallest_is_one_short(engine):
+def test_subtracting_the_smallest_is_one_short(engine: Engine) -> None:
     dpu = isa.Dpu(Mode.SUBT)
     assert execute("silago1-rtl", engine, dpu, Bw.INT16, [(-1, -32768)]) == [32766]
 
@@ -139,7 +152,7 @@ def test_subtracting_the_smallest_is_one_short(engine):
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(values, st.integers(0, 15)), min_size=1, max_size=9),
        st.sampled_from(ENGINES))  # fmt: skip
-def test_shifts(operands, engine):
+def test_shifts(operands: list[tuple[int, int]], engine: Engine) -> None:
     left = execute("silago1-rtl", engine, isa.Dpu(Mode.SHIFT_L), Bw.INT16, operands)
     assert left == [sat(a << b, 16) for a, b in operands]
     right = execute("silago1-rtl", engine, isa.Dpu(Mode.SHIFT_R), Bw.INT16, operands)
@@ -148,7 +161,7 @@ def test_shifts(operands, engine):
 
 @settings(max_examples=40, deadline=None)
 @given(pairs, st.sampled_from(ENGINES), st.sampled_from([Mode.ADD, Mode.SUBT, Mode.MAC]))
-def test_second_lane(operands, engine, mode):
+def test_second_lane(operands: list[tuple[int, int]], engine: Engine, mode: Mode) -> None:
     found = execute("silago1-rtl", engine, isa.Dpu(mode), Bw.INT16, operands, second=True)
     assert found == execute("silago1-rtl", engine, isa.Dpu(mode), Bw.INT16, operands)
 
@@ -157,7 +170,9 @@ def test_second_lane(operands, engine, mode):
 @given(pairs, values, st.sampled_from(ENGINES),
        st.sampled_from([Mode.ADD_CONST, Mode.MULT_CONST, Mode.AXPY, Mode.MAX_MIN_CONST,
                         Mode.MAC_INTER]))  # fmt: skip
-def test_constant_modes(operands, constant, engine, mode):
+def test_constant_modes(
+    operands: list[tuple[int, int]], constant: int, engine: Engine, mode: Mode
+) -> None:
     made_for = fabric("silago1-rtl")
     state = reset(made_for)
     for n, (a, b) in enumerate(operands):
@@ -185,7 +200,7 @@ def test_constant_modes(operands, constant, engine, mode):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_running_extremes_start_at_zero(engine):
+def test_running_extremes_start_at_zero(engine: Engine) -> None:
     operands = [(-5, 0), (7, 0), (3, 0), (-9, 0)]
     dpu = isa.Dpu(Mode.MAX_MIN_ACC)
     assert execute("silago1-rtl", engine, dpu, Bw.INT16, operands) == [0, 7, 7, 7]
@@ -195,7 +210,7 @@ def test_running_extremes_start_at_zero(engine):
 @pytest.mark.parametrize(
     ("name", "edges"), [("silago1-rtl", [9]), ("silago1-nn", list(range(9, 16)))]
 )
-def test_width_is_latched_by_the_repair_only(engine, name, edges):
+def test_width_is_latched_by_the_repair_only(engine: Engine, name: str, edges: list[int]) -> None:
     made_for = fabric(name)
     state = reset(made_for)
     state.rf[0, 0, 0], state.rf[0, 0, 1] = 2048, 2048
@@ -214,7 +229,7 @@ def test_width_is_latched_by_the_repair_only(engine, name, edges):
 @settings(max_examples=30, deadline=None)
 @given(st.sampled_from([8, 4]), st.integers(2, 10), st.integers(0, 1 << 30),
        st.sampled_from(ENGINES))  # fmt: skip
-def test_packed_products(bits, depth, seed, engine):
+def test_packed_products(bits: int, depth: int, seed: int, engine: Engine) -> None:
     """Lane = output row; activations are repeated in all lanes."""
     numbers = np.random.default_rng(seed)
     low, high = -(1 << (bits - 1)), 1 << (bits - 1)

@@ -61,7 +61,7 @@ def program(text: str, target: str = "silago1-rtl", launches: int = 1) -> Progra
 
 @settings(max_examples=150, deadline=None)
 @given(st.data())
-def test_any_instruction_comes_back(data):
+def test_any_instruction_comes_back(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(sorted(KINDS)))
     extra = data.draw(st.integers(0, 2))
     values = {
@@ -80,11 +80,14 @@ def test_any_instruction_comes_back(data):
     assert shown(again) == shown(module)
 
 
-def test_measured_programs_as_operations():
+def test_measured_programs_as_operations() -> None:
     for vector in json.loads(VECTORS.read_text(encoding="utf-8"))["vectors"][:20]:
         if vector["id"] == "pub-05-refineg":  # reads words that it never wrote
             continue
-        words = {tuple(c["cell"]): [int(w, 16) for _, w in c["words"]] for c in vector["cells"]}
+        words = {
+            (c["cell"][0], c["cell"][1]): [int(w, 16) for _, w in c["words"]]
+            for c in vector["cells"]
+        }
         cells = [CellOp(*c, [op_of(i) for _, i in decode_all(w)]) for c, w in words.items()]
         images = [ImageOp(r, c, row, row_words(text)) for r, c, row, text in vector["sram"]]
         made = ProgramOp(vector["profile"], [*images, SegmentOp("go", cells), LaunchOp("go")])
@@ -95,14 +98,14 @@ def test_measured_programs_as_operations():
         assert {c: list(w) for c, w in found.segments()["go"].programs().items()} == words
 
 
-def test_every_instruction_has_an_operation():
+def test_every_instruction_has_an_operation() -> None:
     assert {kind.NAME.lower() for kind in OP_OF} == {
         name.removeprefix("silago.") for name in (op.name for op in OP_OF.values())
     }
     assert len(OP_OF) == 12
 
 
-def test_symbols_stand_for_values():
+def test_symbols_stand_for_values() -> None:
     text = shown(ModuleOp([CellOp(0, 0, [op_of(Dpu(Mode.MAC)), op_of(Refi(2, l1_iter=3))])]))
     assert "silago.dpu(mode = mac)" in text
     assert "silago.refi(port_no = r0, l1_iter = 3)" in text
@@ -118,7 +121,7 @@ def test_symbols_stand_for_values():
         ("silago.refi(port_no = w0 init_addr = 1)", "(?i)expected"),
     ],
 )
-def test_text_that_is_wrong(line, message):
+def test_text_that_is_wrong(line: str, message: str) -> None:
     with pytest.raises(ParseError, match=message):
         parse(f"silago.cell 0, 0 {{ {line} }}")
 
@@ -145,7 +148,7 @@ def test_text_that_is_wrong(line, message):
         (f'silago.program "silago1-rtl" {{ silago.image 3, 0, 0 "{"0" * 64}" }}', "no memory row"),
     ],
 )
-def test_operations_that_are_wrong(text, message):
+def test_operations_that_are_wrong(text: str, message: str) -> None:
     with pytest.raises(VerifyException, match=message):
         parse(text)
 
@@ -159,16 +162,16 @@ def test_operations_that_are_wrong(text, message):
         ("CELL 0 0\nDPU mode=mac shift=1", "fixed"),
     ],
 )
-def test_rules_hold_for_programs(text, rule):
+def test_rules_hold_for_programs(text: str, rule: str) -> None:
     with pytest.raises(VerifyException, match=rf"segment @go, .*\[{rule}\]"):
         program(text).verify()
 
 
-def test_a_shift_needs_our_extension():
+def test_a_shift_needs_our_extension() -> None:
     program("CELL 0 0\nDPU mode=mac shift=1", "silago-mohaq").verify()
 
 
-def test_launches_go_on_where_the_last_one_ended():
+def test_launches_go_on_where_the_last_one_ended() -> None:
     text = "CELL 0 0\nREFI port_no=w0 l1_iter=3\nSWB hb_index=2 v_index=0\n"
     with pytest.raises(VerifyException, match=r"\[driver\]"):
         program(text).verify()

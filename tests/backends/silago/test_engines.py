@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from silago_programs import fabric, random_programs, random_state
 
+from mohaq.backends.silago.isa.fields import WORD_BITS
 from mohaq.backends.silago.isa.text import assemble
+from mohaq.backends.silago.isa.words import decode_all
 from mohaq.backends.silago.simulator.run import ENGINES, Engine, run
 from mohaq.backends.silago.simulator.state import Run, State, reset
 from mohaq.compiler.diagnostics import MohaqError
@@ -38,7 +40,7 @@ def outcome(name: str, seed: int, engine: Engine) -> Outcome:
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 1 << 40), st.sampled_from(NAMES))
-def test_engines_agree_on_random_programs(seed, name):
+def test_engines_agree_on_random_programs(seed: int, name: str) -> None:
     (plain, plain_state), (fast, fast_state) = (outcome(name, seed, e) for e in ENGINES)
     assert len(plain) == len(fast)
     for a, b in zip(plain, fast, strict=True):
@@ -52,7 +54,7 @@ def test_engines_agree_on_random_programs(seed, name):
     assert plain_state.equals(fast_state)
 
 
-def test_random_programs_reach_the_machine():
+def test_random_programs_reach_the_machine() -> None:
     """The property above is about programs that do something."""
     modes, refused, writes, memory = set(), 0, 0, 0
     for seed in range(150):
@@ -120,7 +122,7 @@ X = np.array([4, 8, 8, 9, 4, 6, 4, 4])
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_worked_example(engine):
+def test_worked_example(engine: Engine) -> None:
     programs = assemble(WORKED)
     assert [f"{w:07x}" for w in programs[0, 0]] == WORKED_WORDS
     state = reset(fabric("silago1-rtl"))
@@ -139,7 +141,50 @@ def test_worked_example(engine):
     assert state.rf[0, 0, 48:52].tolist() == [43, -44, -13, -13]
 
 
-def test_log_is_left_out_on_request():
+DEAD = {
+    "ROUTE": {"horizontal_dir", "vertical_dir"},
+    "SRAM": {"l1_step", "l2_delay", "l2_step", "l2_step_sd", "l2_delay_sd", "l1_delay_sd",
+             "init_delay_sd", "l2_iter_sd", "init_addr_sd"},
+    "REFI": {"init_addr", "init_addr_sd", "l2_step", "l2_iter_sd", "l1_delay_sd", "l1_step_sign",
+             "l1_step", "l2_step_ext", "l2_delay", "l2_delay_sd"},
+    "SWB": {"src_row"},
+    "LOOP": {"start", "start_sd", "loopid"},
+    "DPU": {"acc_clear", "control", "unused_0"},
+}  # fmt: skip
+"""Fields of the worked example with a bit that changes nothing: no hops, one repetition, blocks
+modulo 4, a register that holds 0, an iterator that nobody reads, fields without effect."""
+
+
+def test_every_other_bit_of_the_worked_example_matters() -> None:
+    words = assemble(WORKED)[0, 0]
+    made_for = fabric("silago1-rtl")
+
+    def result(flipped: tuple[int, ...]) -> object:
+        state = reset(made_for)
+        state.sram[0, 0, 0], state.sram[0, 0, 1] = W[:2].ravel(), W[2:].ravel()
+        state.sram[0, 0, 2, :8] = X
+        try:
+            found = run(made_for, {(0, 0): flipped}, state, edges=120)
+        except MohaqError as error:
+            return error.message()
+        return found.writes.tolist(), found.last_decode, dict(found.counters)
+
+    right = result(words)
+    dead: dict[str, set[str]] = {}
+    for pc, i in decode_all(words):
+        for bit in range(WORD_BITS * i.words):
+            word = pc + i.words - 1 - bit // WORD_BITS
+            flipped = list(words)
+            flipped[word] ^= 1 << bit % WORD_BITS
+            if result(tuple(flipped)) != right:
+                continue
+            place = bit + i.format.bits - WORD_BITS * i.words
+            names = [f.name for f in i.format.fields if f.lo <= place <= f.hi]
+            dead.setdefault(i.NAME, set()).update(names or {f"bit {place}"})
+    assert dead == DEAD
+
+
+def test_log_is_left_out_on_request() -> None:
     state = reset(fabric("silago1-rtl"))
     found = run(fabric("silago1-rtl"), assemble(WORKED), state, log=False)
     assert found.writes.shape == (0, 5)
@@ -167,7 +212,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("line", REFUSED)
-def test_unknown_effects_are_refused(engine, line):
+def test_unknown_effects_are_refused(engine: Engine, line: str) -> None:
     programs = assemble(f"CELL 0 0\nWAIT cycle=0\n{line}\nWAIT cycle=0\nHALT")
     with pytest.raises(MohaqError, match=REFUSED[line]) as error:
         run(fabric("silago1-rtl"), programs, reset(fabric("silago1-rtl")), engine=engine)
@@ -175,7 +220,7 @@ def test_unknown_effects_are_refused(engine, line):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_two_accesses_of_a_tile_are_refused(engine):
+def test_two_accesses_of_a_tile_are_refused(engine: Engine) -> None:
     text = """
     CELL {0} {1}
     WAIT cycle={2}
@@ -188,14 +233,14 @@ def test_two_accesses_of_a_tile_are_refused(engine):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_word_that_is_no_instruction(engine):
+def test_a_word_that_is_no_instruction(engine: Engine) -> None:
     programs = {(0, 0): (15 << 23,)}
     with pytest.raises(MohaqError, match="no instruction"):
         run(fabric("silago1-rtl"), programs, reset(fabric("silago1-rtl")), engine=engine)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_what_cannot_run(engine):
+def test_what_cannot_run(engine: Engine) -> None:
     made_for = fabric("silago1-rtl")
     with pytest.raises(MohaqError, match="at most 64 words"):
         run(made_for, {(0, 0): (0,) * 65}, reset(made_for), engine=engine)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,12 +18,12 @@ MEASURED = {
 
 
 @pytest.mark.parametrize("function", MEASURED)
-def test_every_input(function):
+def test_every_input(function: str) -> None:
     words = table(function).astype("<i2").tobytes()
     assert hashlib.sha256(words).hexdigest() == MEASURED[function]
 
 
-def test_points_that_the_facts_name():
+def test_points_that_the_facts_name() -> None:
     assert [sigmoid(x) for x in (0, 2048, -2048, 4096)] == [1024, 1498, 550, 1805]
     assert [tanh(x) for x in (2048, 1024, 16384, -16384)] == [1562, 948, 2048, -2048]
 
@@ -30,6 +31,6 @@ def test_points_that_the_facts_name():
 @pytest.mark.parametrize(("function", "exact", "error"), [
     ("sigmoid", lambda x: 1 / (1 + np.exp(-x)), 0.0011), ("tanh", np.tanh, 0.0017),
 ])  # fmt: skip
-def test_distance_from_the_exact_function(function, exact, error):
+def test_distance_from_the_exact_function(function: str, exact: Any, error: float) -> None:
     x = np.arange(-32768, 32768) / 2048
     assert np.abs(table(function) / 2048 - exact(x)).max() < error + 0.0001

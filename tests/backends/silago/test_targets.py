@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from mohaq.backends.silago.machine import FOLDER, fabric_of, load_target, shipped
 from mohaq.compiler.diagnostics import MohaqError
 
 
-def test_shipped_fabrics():
+def test_shipped_fabrics() -> None:
     fabrics = {name: fabric_of(load_target(name)) for name in shipped()}
     assert set(fabrics) == {"silago1-rtl", "silago1-nn", "silago-mohaq"}
     assert fabrics["silago1-rtl"].repairs == frozenset()
@@ -26,13 +28,13 @@ def test_shipped_fabrics():
 
 
 @pytest.mark.parametrize("name", ["silago1-rtl", "silago1-nn", "silago-mohaq"])
-def test_every_constant_has_a_source(name):
+def test_every_constant_has_a_source(name: str) -> None:
     for key, constant in load_target(name).constants.items():
         assert constant.source, key
         assert constant.mark in {"verified", "assumed"}
 
 
-def test_extension_is_marked():
+def test_extension_is_marked() -> None:
     assert load_target("silago-mohaq").constants["numerics"].mark == "assumed"
     assert "extension" in load_target("silago-mohaq").constants["numerics"].source
 
@@ -58,7 +60,7 @@ def test_extension_is_marked():
         ("description", "colour", "unknown key"),
     ],
 )
-def test_wrong_files(tmp_path, old, new, message):
+def test_wrong_files(tmp_path: Path, old: str, new: str, message: str) -> None:
     text = (FOLDER / "silago1-rtl.toml").read_text(encoding="utf-8")
     assert old in text
     path = tmp_path / "mine.toml"
@@ -67,7 +69,7 @@ def test_wrong_files(tmp_path, old, new, message):
         load_target(str(path))
 
 
-def test_files_that_are_no_target(tmp_path):
+def test_files_that_are_no_target(tmp_path: Path) -> None:
     with pytest.raises(MohaqError, match="no SiLago target 'silago2'"):
         load_target("silago2")
     path = tmp_path / "broken.toml"

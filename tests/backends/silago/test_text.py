@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,24 +24,24 @@ words = st.lists(st.integers(-32768, 32767), min_size=16, max_size=16).map(tuple
 
 
 @given(words)
-def test_memory_rows_come_back(row):
+def test_memory_rows_come_back(row: tuple[int, ...]) -> None:
     text = row_hex(row)
     assert row_words(text) == row
     assert int(text, 16) & 0xFFFF == row[0] & 0xFFFF
 
 
 @given(st.dictionaries(st.tuples(st.integers(1, 2), st.integers(0, 7), st.integers(0, 127)), words))
-def test_images_come_back(image):
+def test_images_come_back(image: Any) -> None:
     assert read_image(write_image(image)) == image
 
 
-def test_bits_look_like_the_public_form():
+def test_bits_look_like_the_public_form() -> None:
     assert write_bits({(0, 1): (0x4050004, 0)}) == (
         "CELL 0 1\n1 100000001010000000000000100\n1 000000000000000000000000000\n"
     )
 
 
-def test_listing_shows_words_and_remarks():
+def test_listing_shows_words_and_remarks() -> None:
     programs = assemble("CELL 0 0\nSRAM l1_iter=2\nDPU mode=mac  # a comment\nHALT\n")
     text = listing(programs, {((0, 0), 3): "first\nrow"})
     assert text.splitlines()[0] == "CELL 0 0    # 5 words"
@@ -61,7 +63,7 @@ def test_listing_shows_words_and_remarks():
         ("WAIT cycle=٣", "no value of field"),
     ],
 )
-def test_wrong_assembly_names_its_line(line, message):
+def test_wrong_assembly_names_its_line(line: str, message: str) -> None:
     with pytest.raises(MohaqError, match=message) as error:
         assemble(f"CELL 0 0\nHALT\n{line}\n", "file.s")
     if "no field 'init_addr'" not in message:
@@ -81,7 +83,7 @@ def test_wrong_assembly_names_its_line(line, message):
         ("CELL 0 0\n0 " + "0" * 27, "immediate bit must be 1"),
     ],
 )
-def test_wrong_bits(text, message):
+def test_wrong_bits(text: str, message: str) -> None:
     with pytest.raises(MohaqError, match=message):
         read_bits(text)
 
@@ -96,6 +98,6 @@ def test_wrong_bits(text, message):
         ("1 0 0 " + "0" * 64 + "\n1 0 0 " + "0" * 64, "given twice"),
     ],
 )
-def test_wrong_images(text, message):
+def test_wrong_images(text: str, message: str) -> None:
     with pytest.raises(MohaqError, match=message):
         read_image(text)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,7 +12,7 @@ from silago_programs import fabric
 
 from mohaq.backends.silago.isa import instructions as isa
 from mohaq.backends.silago.isa.words import encode_all
-from mohaq.backends.silago.simulator.run import ENGINES, run
+from mohaq.backends.silago.simulator.run import ENGINES, Engine, run
 from mohaq.backends.silago.simulator.state import Run, State, reset
 
 RTL = fabric("silago1-rtl")
@@ -18,7 +20,9 @@ engines = pytest.mark.parametrize("engine", ENGINES)
 
 
 def execute(
-    programs: dict[tuple[int, int], list[isa.Instruction]], engine, state: State | None = None
+    programs: Mapping[tuple[int, int], Sequence[isa.Instruction]],
+    engine: Engine,
+    state: State | None = None,
 ) -> tuple[Run, State]:
     """Run instructions on the public fabric."""
     held = state or reset(RTL)
@@ -32,7 +36,19 @@ def execute(
     st.integers(0, 63), st.integers(0, 4), st.integers(0, 63), st.integers(0, 63),
     st.sampled_from(ENGINES), st.integers(0, 7), st.integers(0, 1),
 )  # fmt: skip
-def test_pattern_edges(init, delay, n1, step1, delay1, n2, step2, delay2, engine, col, row):
+def test_pattern_edges(
+    init: int,
+    delay: int,
+    n1: int,
+    step1: int,
+    delay1: int,
+    n2: int,
+    step2: int,
+    delay2: int,
+    engine: Engine,
+    col: int,
+    row: int,
+) -> None:
     refi = isa.Refi(
         isa.Port.W1, extra=2, init_addr=init, l1_iter=n1, init_delay=delay, l1_step=step1,
         l1_delay=delay1 & 15, l1_delay_ext=delay1 >> 4, l2_iter=n2, l2_step=step2 & 15,
@@ -50,14 +66,14 @@ def test_pattern_edges(init, delay, n1, step1, delay1, n2, step2, delay2, engine
 
 @engines
 @pytest.mark.parametrize(("extra", "addresses"), [(1, [20, 17, 14]), (2, [20, 23, 26])])
-def test_step_sign_acts_in_two_words_only(engine, extra, addresses):
+def test_step_sign_acts_in_two_words_only(engine: Engine, extra: int, addresses: list[int]) -> None:
     refi = isa.Refi(isa.Port.W0, extra=extra, init_addr=20, l1_iter=2, l1_step=3, l1_step_sign=1)
     found, _ = execute({(0, 0): [refi]}, engine)
     assert found.writes[:, 3].tolist() == addresses
 
 
 @engines
-def test_dynamic_fields_come_from_registers(engine):
+def test_dynamic_fields_come_from_registers(engine: Engine) -> None:
     program = [
         isa.Raccu(isa.RaccuMode.ADD, 40, 2, 3),
         isa.Raccu(isa.RaccuMode.SUB, 9, 7, 4),
@@ -76,7 +92,7 @@ def test_dynamic_fields_come_from_registers(engine):
 
 
 @engines
-def test_raccu_wraps_at_seven_bits_and_products_are_zero(engine):
+def test_raccu_wraps_at_seven_bits_and_products_are_zero(engine: Engine) -> None:
     program = [
         isa.Raccu(isa.RaccuMode.SUB, 3, 5, 0),
         isa.Raccu(isa.RaccuMode.ADD, 127, 3, 1),
@@ -89,7 +105,7 @@ def test_raccu_wraps_at_seven_bits_and_products_are_zero(engine):
 
 
 @engines
-def test_loops_that_share_their_end(engine):
+def test_loops_that_share_their_end(engine: Engine) -> None:
     program = [
         isa.Loop(endpc=3, iter=2, loopid=0, start=1),
         isa.Loop(endpc=3, iter=3, loopid=1, start=10, step=5, extra=1),
@@ -105,7 +121,7 @@ def test_loops_that_share_their_end(engine):
 
 
 @engines
-def test_jump_and_branch_without_condition(engine):
+def test_jump_and_branch_without_condition(engine: Engine) -> None:
     program = [
         isa.Jump(2), isa.Refi(isa.Port.W0), isa.Branch(0, 4), isa.Refi(isa.Port.W0, init_addr=1),
         isa.Refi(isa.Port.W0, init_addr=2),
@@ -117,7 +133,7 @@ def test_jump_and_branch_without_condition(engine):
 @engines
 @pytest.mark.parametrize("mode", [1, 2, 3])
 @pytest.mark.parametrize(("a", "b"), [(5, 3), (3, 5), (4, 4)])
-def test_branch_sees_the_pair_one_edge_before(engine, mode, a, b):
+def test_branch_sees_the_pair_one_edge_before(engine: Engine, mode: int, a: int, b: int) -> None:
     state = reset(RTL)
     state.rf[0, 0, :2] = a, b
     program = [
@@ -151,7 +167,9 @@ def read(row: int, up: int, along: int, delay: int, block_delay: int) -> list[is
     ("row", "col", "up", "along", "delay"),
     [(0, 0, 0, 0, 0), (1, 5, 0, 0, 0), (0, 2, 1, 0, 3), (1, 3, 1, 2, 15), (0, 6, 0, 1, 1)],
 )
-def test_memory_rows_arrive(engine, off, row, col, up, along, delay):
+def test_memory_rows_arrive(
+    engine: Engine, off: int, row: int, col: int, up: int, along: int, delay: int
+) -> None:
     state = reset(RTL)
     numbers = np.random.default_rng(0)
     state.sram[...] = numbers.integers(-32768, 32768, state.sram.shape)
@@ -170,7 +188,7 @@ def test_memory_rows_arrive(engine, off, row, col, up, along, delay):
 @pytest.mark.parametrize("row", [0, 1])
 @pytest.mark.parametrize("delay", [0, 3])
 @pytest.mark.parametrize("off", [0, 1])
-def test_memory_writes(engine, row, delay, off):
+def test_memory_writes(engine: Engine, row: int, delay: int, off: int) -> None:
     state = reset(RTL)
     state.rf[row, 2] = np.arange(64)
     program = [
@@ -189,7 +207,7 @@ def test_memory_writes(engine, row, delay, off):
 
 
 @engines
-def test_a_second_read_of_a_busy_tile_is_lost(engine):
+def test_a_second_read_of_a_busy_tile_is_lost(engine: Engine) -> None:
     state = reset(RTL)
     state.sram[0, 0] = 1
     late = isa.Sram(l1_iter=3, l1_delay=1)
@@ -203,7 +221,7 @@ def test_a_second_read_of_a_busy_tile_is_lost(engine):
 
 
 @engines
-def test_switchbox_reaches_ten_cells_at_once(engine):
+def test_switchbox_reaches_ten_cells_at_once(engine: Engine) -> None:
     state = reset(RTL)
     state.rf[1, 3, :4] = 11, 22, 33, 44
     programs = {
@@ -228,7 +246,7 @@ def test_switchbox_reaches_ten_cells_at_once(engine):
 
 
 @engines
-def test_a_connection_is_live_two_edges_after_its_decode(engine):
+def test_a_connection_is_live_two_edges_after_its_decode(engine: Engine) -> None:
     state = reset(RTL)
     state.rf[0, 0, 0] = 9
     program = [
@@ -242,7 +260,7 @@ def test_a_connection_is_live_two_edges_after_its_decode(engine):
 
 
 @engines
-def test_state_goes_on_to_the_next_segment(engine):
+def test_state_goes_on_to_the_next_segment(engine: Engine) -> None:
     state = reset(RTL)
     state.rf[0, 0, :3] = 3, 4, 5
     setup = [isa.Swb(2, isa.Sink.IN0), isa.Swb(2, isa.Sink.W1, 1), isa.Dpu(isa.Mode.SUM_ACC)]

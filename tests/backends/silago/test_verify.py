@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from random import Random
 
 import pytest
-from silago_programs import fabric
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from silago_programs import fabric, random_programs, random_state
 
 from mohaq.backends.silago.isa.text import assemble, read_bits
+from mohaq.backends.silago.simulator.run import run
 from mohaq.backends.silago.verify import Carried, check, require
 from mohaq.backends.silago.verify.rules import STATIC, TEXT, TIMING
 from mohaq.compiler.diagnostics import MohaqError
@@ -123,7 +127,7 @@ SMALL = fabric("silago1-rtl").__class__(**{**vars(fabric("silago1-rtl")), "tile_
 
 
 @pytest.mark.parametrize("rule", BROKEN)
-def test_each_rule_is_found(rule):
+def test_each_rule_is_found(rule: str) -> None:
     name, text = BROKEN[rule]
     made_for = SMALL if name == "small" else fabric(name)
     found, _ = check(made_for, assemble(text))
@@ -136,17 +140,17 @@ def test_each_rule_is_found(rule):
     "words",
     [(15 << 23,), (5 << 23 | 2 << 12,), (1,), (13 << 23,), (14 << 23, 0x1 << 23, 0x2000000)],
 )
-def test_words_that_break_the_encoding(words):
+def test_words_that_break_the_encoding(words: tuple[int, ...]) -> None:
     found, _ = check(fabric("silago1-rtl"), {(0, 0): words})
     assert [f.rule for f in found][:1] == ["encoding"]
 
 
-def test_immediate_bit():
+def test_immediate_bit() -> None:
     with pytest.raises(MohaqError, match="immediate"):
         read_bits("CELL 0 0\n0 " + "0" * 27)
 
 
-def test_every_rule_has_a_test():
+def test_every_rule_has_a_test() -> None:
     assert {*BROKEN, "encoding"} == {*STATIC, *TIMING}
     assert set(TEXT) == {"immediate"}
 
@@ -160,7 +164,7 @@ IRREGULAR = {
 """Measured programs that show what happens beyond the rules."""
 
 
-def test_measured_programs_keep_the_rules():
+def test_measured_programs_keep_the_rules() -> None:
     for vector in json.loads(VECTORS.read_text(encoding="utf-8"))["vectors"]:
         programs = {
             tuple(c["cell"]): tuple(int(w, 16) for _, w in c["words"]) for c in vector["cells"]
@@ -169,7 +173,7 @@ def test_measured_programs_keep_the_rules():
         assert {f.rule for f in found} == IRREGULAR.get(vector["id"], set()), vector["id"]
 
 
-def test_facts_go_on_to_the_next_segment():
+def test_facts_go_on_to_the_next_segment() -> None:
     made_for = fabric("silago1-rtl")
     first = assemble(f"CELL 0 0\n{FILL}{SOURCES}{ROUTE}DPU mode=add")
     second = assemble(f"CELL 0 0\nDPU mode=add\n{READS}REFI port_no=w0 l1_iter=3 init_delay=1")
@@ -181,7 +185,7 @@ def test_facts_go_on_to_the_next_segment():
     assert Carried().key() != after.key()
 
 
-def test_both_ways_of_a_branch_are_checked():
+def test_both_ways_of_a_branch_are_checked() -> None:
     head = "CELL 0 0\nDPU mode=max_min\nWAIT cycle=5\nBRANCH mode=1 false_pc=4\nWAIT cycle=0\n"
     found, _ = check(fabric("silago1-rtl"), assemble(head + "REFI port_no=r0"))
     assert {f.edge for f in found} == {10, 11}
@@ -194,8 +198,19 @@ def test_both_ways_of_a_branch_are_checked():
     assert [f.rule for f in found] == ["branches"]
 
 
-def test_findings_say_where():
+def test_findings_say_where() -> None:
     found, _ = check(fabric("silago1-rtl"), assemble(BROKEN["port-reuse"][1]))
     assert str(found[0]) == (
         "cell (0, 0), word 3, edge 7: port w0 is busy until edge 12 (word 2) [port-reuse]"
     )
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 1 << 40), st.sampled_from(["silago1-rtl", "silago1-nn", "silago-mohaq"]))
+def test_programs_that_keep_the_rules_run(seed: int, name: str) -> None:
+    random, made_for = Random(seed), fabric(name)
+    programs = random_programs(random, made_for)
+    found, _ = check(made_for, programs)
+    if not found:
+        run(made_for, programs, random_state(random, made_for))
+    assert all(f.rule in {*STATIC, *TIMING} for f in found)

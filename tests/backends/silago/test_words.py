@@ -73,12 +73,12 @@ def packed(instruction: Instruction) -> int:
         if instruction.NAME == "DPU" and item.get("fixed"):
             raw = item["default"] ^ getattr(instruction, "shift")  # noqa: B009
         value |= raw << item["lo"]
-    return value
+    return int(value)
 
 
 @settings(max_examples=400)
 @given(instructions())
-def test_words_follow_the_table_and_come_back(instruction):
+def test_words_follow_the_table_and_come_back(instruction: Instruction) -> None:
     words = encode(instruction)
     bits = FORMATS[instruction.NAME].bits
     whole = 0
@@ -94,7 +94,7 @@ def test_words_follow_the_table_and_come_back(instruction):
 
 @settings(max_examples=100)
 @given(st.lists(instructions(), min_size=1, max_size=8))
-def test_programs_come_back_in_every_text(program):
+def test_programs_come_back_in_every_text(program: list[Instruction]) -> None:
     words = encode_all(program)
     assert decode_all(words) == tuple(zip(addresses(program), program, strict=True))
     programs = {(1, 5): words, (0, 0): words}
@@ -104,7 +104,7 @@ def test_programs_come_back_in_every_text(program):
         assert parse_instruction(instruction_text(instruction)) == instruction
 
 
-def test_table_is_the_public_one():
+def test_table_is_the_public_one() -> None:
     assert len(FORMATS) == len(TABLE["instructions"])
     for entry in TABLE["instructions"]:
         layout = FORMATS[entry["name"]]
@@ -135,7 +135,7 @@ def test_table_is_the_public_one():
         (Dpu(1.0), "whole number"),  # type: ignore[arg-type]
     ],
 )
-def test_values_that_do_not_fit(instruction, message):
+def test_values_that_do_not_fit(instruction: Instruction, message: str) -> None:
     with pytest.raises(MohaqError, match=message):
         encode(instruction)
 
@@ -155,22 +155,22 @@ def test_values_that_do_not_fit(instruction, message):
         ((1 << 23 | 1 << 19, 0), "must be 2"),
     ],
 )
-def test_words_that_are_no_instruction(words, message):
+def test_words_that_are_no_instruction(words: tuple[int, ...], message: str) -> None:
     with pytest.raises(MohaqError, match=message):
         decode(words)
 
 
-def test_shift_zero_is_the_fixed_value():
+def test_shift_zero_is_the_fixed_value() -> None:
     assert encode(Dpu(Mode.MAC, acc_clear=255)) == (0x22A0BFC,)
     # Without the fixed value a DPU word carries a shift; the verifier judges it by the target.
     assert decode((4 << 23,)) == Dpu(0, control=0, shift=2)
 
 
-def test_opcode_14_reads_as_sram():
+def test_opcode_14_reads_as_sram() -> None:
     words = encode(Sram(init_addr=3))
     assert decode((words[0] ^ (13 ^ 14) << 23, *words[1:])) == Sram(init_addr=3)
 
 
-def test_a_cut_program_names_the_word():
+def test_a_cut_program_names_the_word() -> None:
     with pytest.raises(MohaqError, match=r"word 1: the program ends inside an instruction"):
         decode_all((*encode(Halt()), encode(Sram())[0]))

@@ -20,6 +20,8 @@ from mohaq.backends.silago.isa.text import Cell, row_words
 from mohaq.backends.silago.machine import shipped
 from mohaq.compiler.diagnostics import MohaqError, did_you_mean
 
+HEX = frozenset("0123456789abcdefABCDEF")
+
 Row = tuple[int, int, int]
 """Tile row (1 = next to the fabric), tile column, row."""
 
@@ -142,10 +144,9 @@ def _word(item: Any, where: str) -> int:
         raise MohaqError("a word is [immediate bit, hexadecimal text]", where=where)
     if item[0] != 1:
         raise MohaqError("words with immediate bit 0 are not modelled", where=where)
-    try:
-        word = int(item[1], 16) if isinstance(item[1], str) else -1
-    except ValueError:
-        word = -1
+    word = -1
+    if isinstance(item[1], str) and item[1] and set(item[1]) <= HEX:
+        word = int(item[1], 16)
     if not 0 <= word <= WORD_MASK:
         raise MohaqError(f"'{item[1]}' is no word of 27 bits", where=where)
     return word
