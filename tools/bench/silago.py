@@ -168,10 +168,10 @@ def bench(target: str, frames: int, tell: Tell) -> None:
     tell("|---|---|---|---|---|---|---|")
     model = Model(fabric, frames)
     for name, changes in MIXES.items():
-        bits = {layer: changes.get(layer, 16) for layer in PAPER_MACS}
-        if fabric.numerics != "wide_acc" and set(bits.values()) != {16}:
+        mix = {layer: changes.get(layer, 16) for layer in PAPER_MACS}
+        if fabric.numerics != "wide_acc" and set(mix.values()) != {16}:
             continue
-        tell(_row(name, bits, model, fabric, frames))
+        tell(_row(name, mix, model, fabric, frames))
 
 
 def _row(name: str, bits: dict[str, int], model: Model, fabric: Fabric, frames: int) -> str:
