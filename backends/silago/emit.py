@@ -5,6 +5,7 @@ images.safetensors    rows of the memory tiles: weights in the order in which ru
 integers.safetensors  16-bit vectors and constants of the model
 programs/*.txt        `CELL r c`, then a line `<immediate> <27 bits>` for every word
 listing.txt           all programs with decoded fields and predicted last edges
+timeline.json         sequencers, ports, datapaths and tiles edge by edge, for a trace viewer
 floorplan.svg         cells, tiles and the routes between them
 """
 
@@ -29,6 +30,7 @@ from mohaq.backends.silago.machine import Fabric
 from mohaq.backends.silago.module import keeps_program, layer_of, layers, sizes, task_of
 from mohaq.backends.silago.schedule.line import words_of
 from mohaq.backends.silago.schedule.tasks import Code, MatrixTask, VectorTask, place
+from mohaq.backends.silago.timeline import timeline
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import qnn
 from mohaq.compiler.dialects.param import LoadOp
@@ -84,6 +86,11 @@ def emit(program: Program, folder: Path, fabric: Fabric) -> None:
         write_text(folder / "programs" / f"{number:03d}.txt", _cells(code, writer.cells[number]))
     write_text(folder / "listing.txt", _listing(writer, fabric))
     write_text(folder / "floorplan.svg", floorplan(fabric))
+    shown = [
+        (_plain(title), {(r, 0): words_of(p) for r, p in code.rows.items()})
+        for title, code in zip(writer.titles, writer.codes, strict=True)
+    ]
+    write_text(folder / "timeline.json", dump_json(timeline(fabric, shown)))
 
 
 def fabric_json(fabric: Fabric) -> dict[str, Any]:

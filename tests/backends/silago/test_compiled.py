@@ -328,6 +328,9 @@ def test_emission_is_deterministic(tmp_path: Path) -> None:
     assert {"listing.txt", "floorplan.svg", "images.safetensors"} <= {f.name for f in files}
     for file in files:
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+    events = json.loads((tmp_path / "a/timeline.json").read_text())["traceEvents"]
+    assert {"SRAM", "mac", "sigm"} <= {e["name"] for e in events}
+    assert all(e["dur"] >= 1 for e in events if e["ph"] == "X")
     assert "no public hardware computes them" in (tmp_path / "a/listing.txt").read_text()
 
 
