@@ -16,7 +16,7 @@ from mohaq.backends.base import Target
 from mohaq.backends.silago.legalize.cells import CellRules, unexpected
 from mohaq.backends.silago.legalize.maker import Held, Maker, Names
 from mohaq.backends.silago.legalize.numerics import KNOWN, Numerics
-from mohaq.backends.silago.legalize.products import legal_product, product_chain
+from mohaq.backends.silago.legalize.products import feeds_sums, legal_product, product_chain
 from mohaq.backends.silago.machine import fabric_of
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import qnn
@@ -108,8 +108,7 @@ class _Legalizer:
                 chain = product_chain(op)
                 if chain is not None:
                     x = rules.plain(chain.input)
-                    value = legal_product(op, chain, x, make, self.program.parameters)
-                    held[op.result] = Held(value)
+                    held[op.result] = legal_product(op, chain, x, make, self.program.parameters)
                 elif _rounds_into_a_sum(op) or _feeds_a_function(op):
                     return
                 else:
@@ -117,9 +116,14 @@ class _Legalizer:
             case qnn.LookupOp():
                 held[op.result] = rules.lookup(op)
             case qnn.SliceOp():
-                source = rules.value(op.input)
-                made = make.add(qnn.SliceOp(source.value, op.offset.value.data, op.size.value.data))
-                held[op.result] = Held(made, source.exponent)
+                source, first, size = (
+                    rules.value(op.input),
+                    op.offset.value.data,
+                    op.size.value.data,
+                )
+                later = None if source.later is None else source.later.part(first, size)
+                made = make.add(qnn.SliceOp(source.value, first, size))
+                held[op.result] = Held(made, source.exponent, later)
             case qnn.ConcatOp():
                 held[op.result] = Held(make.add(qnn.ConcatOp([rules.plain(p) for p in op.parts])))
             case qnn.SelectOp():
@@ -142,6 +146,11 @@ class _Legalizer:
         held = dict(rules.held)
         held.update({o: Held(n) for o, n in zip(body.args, block.args, strict=True)})
         inner = Maker(make.numerics, make.names, block, make.mark, make)
+        for value, old in zip(op.inputs, body.args, strict=False):
+            later = rules.value(value).later
+            # By what reads it, not by its numbers: phases have one form for a kind of layer.
+            if later is not None and (feeds_sums(old, 0, len(later.values)) or later.values.any()):
+                held[old] = inner.biased(Held(held[old].value, later=later))
         yielded = self._block(body, inner, held)
         block.add_op(qnn.YieldOp(yielded))
         lead = list(shape_of(op.inputs[0])[:2])
@@ -153,7 +162,7 @@ class _Legalizer:
             for n, v in enumerate(yielded)
         ]
         made = qnn.ScanOp(
-            [rules.plain(v) for v in op.inputs],
+            [rules.value(v).value for v in op.inputs],
             [rules.plain(v) for v in op.init],
             block,
             kinds,

@@ -22,11 +22,28 @@ Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
+class Later:
+    """A bias to be added, and the name of its parameter."""
+
+    name: str
+    values: Ints
+
+    def part(self, first: int, size: int) -> Later:
+        """The bias of some channels."""
+        return Later(f"{self.name}.{first}", self.values[first : first + size])
+
+
+@dataclass(frozen=True)
 class Held:
-    """A legalized 16-bit value; the neutral one is value * 2^exponent."""
+    """A legalized 16-bit value; the neutral one is value * 2^exponent.
+
+    `later` is a bias [channels] that is still to be added, in the value's scale: the gates of a
+    cell get theirs inside the loop, where they are in the register files anyway.
+    """
 
     value: SSAValue
     exponent: int = 0
+    later: Later | None = None
 
 
 @dataclass
@@ -128,8 +145,16 @@ class Maker:
         """A function of the NACU; its Q4.11 result stands for Q0.15. SIGM or TANH."""
         return Held(self.add(qnn.LookupOp(value, self.names.function(function))), 4)
 
+    def biased(self, held: Held) -> Held:
+        """The value with its bias."""
+        if held.later is None:
+            return held
+        bias = self.parameter(held.later.name, held.later.values, BITS)
+        return Held(self.plus(held.value, bias), held.exponent)
+
     def neutral(self, held: Held) -> SSAValue:
-        """The value in its neutral scale."""
+        """The value in its neutral scale, with its bias."""
+        held = self.biased(held)
         return self.shifted(held.value, -held.exponent) if held.exponent else held.value
 
 

@@ -15,7 +15,15 @@ from xdsl.dialects.builtin import DenseArrayBase, i64
 from xdsl.ir import SSAValue
 
 from mohaq.backends.base import IllegalAssignment
-from mohaq.backends.silago.legalize.maker import BITS, Ints, Maker, exponents, power_of_two
+from mohaq.backends.silago.legalize.maker import (
+    BITS,
+    Held,
+    Ints,
+    Later,
+    Maker,
+    exponents,
+    power_of_two,
+)
 from mohaq.backends.silago.legalize.numerics import ACCUMULATOR, Q411_SHIFT
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import qnn
@@ -81,8 +89,8 @@ def product_chain(op: qnn.RequantizeOp) -> Chain | None:
 
 def legal_product(
     op: qnn.RequantizeOp, chain: Chain, x: SSAValue, make: Maker, floats: ParameterStore
-) -> SSAValue:
-    """Emit the legalized product.
+) -> Held:
+    """Emit the legalized product; the bias of gates is left for the loop that reads them.
 
     Raises:
         IllegalAssignment: widths, shifts or rescaled weights that the target does not have.
@@ -132,8 +140,21 @@ def legal_product(
         # e of the bias: its own shift, and the rescale without the one of the sum.
         own = np.repeat(exponents(op.scales()), run) + chain.bias_exponent + top
         placed = np.clip(_scaled(numbers, own), -(1 << 15), (1 << 15) - 1)
-        value = make.plus(value, make.parameter(f"{chain.bias.symbol}.added", placed, BITS))
-    return make.rounded(value, top, chain.bits) if top else value
+        later = Later(f"{chain.bias.symbol}.added", placed)
+        if not top and _into_loops(op.result):
+            return Held(value, later=later)
+        value = make.biased(Held(value, later=later)).value
+    return Held(make.rounded(value, top, chain.bits) if top else value)
+
+
+def _into_loops(value: SSAValue) -> bool:
+    """Whether loops alone read a value, cut in runs."""
+    users = [use.operation for use in value.uses]
+    return bool(users) and all(
+        isinstance(cut, qnn.SliceOp)
+        and all(isinstance(use.operation, qnn.ScanOp) for use in cut.result.uses)
+        for cut in users
+    )
 
 
 def _every_run(op: qnn.RequantizeOp, shifts: list[int]) -> list[int]:
@@ -156,21 +177,21 @@ def _bands(op: qnn.RequantizeOp, shifts: list[int]) -> list[int]:
     layer: what is added in front of a function is in the gate grid, anything else is not.
     """
     run = shape_of(op.result)[-1] // len(shifts)
-    classes = [_feeds_sums(op.result, n * run, run) for n in range(len(shifts))]
+    classes = [feeds_sums(op.result, n * run, run) for n in range(len(shifts))]
     found: dict[tuple[bool, int], int] = {}
     return [found.setdefault(key, len(found)) for key in zip(classes, shifts, strict=True)]
 
 
-def _feeds_sums(value: SSAValue, first: int, size: int) -> bool:
+def feeds_sums(value: SSAValue, first: int, size: int) -> bool:
     """Whether a run of channels is read by additions alone (through slices, loops and shifts)."""
     readers = []
     for use in value.uses:
         user = use.operation
         if isinstance(user, qnn.SliceOp):
             if user.offset.value.data <= first < user.offset.value.data + user.size.value.data:
-                return _feeds_sums(user.result, first - user.offset.value.data, size)
+                return feeds_sums(user.result, first - user.offset.value.data, size)
         elif isinstance(user, qnn.ScanOp):
-            return _feeds_sums(user.body.block.args[use.index], first, size)
+            return feeds_sums(user.body.block.args[use.index], first, size)
         else:
             readers.append(user)
     return bool(readers) and all(isinstance(r, (qnn.AddOp, qnn.ShlOp)) for r in readers)
