@@ -89,8 +89,8 @@ def _decodes(decodes: Sequence[tuple[int, Any]], title: str) -> list[Event]:
         for edge, d in decodes
     ]
     modes = [(edge + 2, d.instruction) for edge, d in decodes if d.instruction.NAME == "DPU"]
-    ends = [edge - 1 for edge, _ in modes[1:]] + [decodes[-1][0]]
-    for (edge, item), last in zip(modes, ends, strict=True):
+    for n, (edge, item) in enumerate(modes):
+        last = modes[n + 1][0] - 1 if n + 1 < len(modes) else decodes[-1][0]
         if last >= edge:
             rows.append(_event(Mode(item.mode).name.lower(), "DPU", edge, last))
     return rows
