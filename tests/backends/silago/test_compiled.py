@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pytest
 from programs import calibrated, one_cell, one_sru, sequences, sru, tensor
 from searches import labelled
+from typer.testing import CliRunner
 
 import mohaq
 from mohaq.backends.base import IllegalAssignment, Options, Simulation, Target, Workload
@@ -33,6 +34,7 @@ from mohaq.compiler.search.evaluator import Evaluator
 from mohaq.passes.apply_assignment import annotate
 from mohaq.passes.calibrate import calibrate
 from mohaq.passes.lower_to_qnn import lower_to_qnn
+from mohaq.tools.cli import app
 
 Inputs = list[npt.NDArray[np.int64]]
 CASES = [("silago-mohaq", 16), ("silago-mohaq", 8), ("silago-mohaq", 4), ("silago1-nn", 16)]
@@ -332,6 +334,22 @@ def test_emission_is_deterministic(tmp_path: Path) -> None:
     assert {"SRAM", "mac", "sigm"} <= {e["name"] for e in events}
     assert all(e["dur"] >= 1 for e in events if e["ph"] == "X")
     assert "no public hardware computes them" in (tmp_path / "a/listing.txt").read_text()
+
+
+def test_a_model_over_the_limit_is_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = BACKEND.load_target("silago-mohaq")
+    assert target["model_bytes"] == 6 << 20
+    calibrated().save(tmp_path / "model")
+    text = target.path.read_text() if target.path else ""
+    small = text.replace("value = 6291456", "value = 100")
+    assert small != text
+    (tmp_path / "tiny.toml").write_text(small)
+    command = ["compile", str(tmp_path / "model"), "-t", str(tmp_path / "tiny.toml"), "--bits", "8"]
+    done = CliRunner().invoke(app, [*command, "-o", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    assert "over the limit" in " ".join((done.output + capsys.readouterr().out).split())
 
 
 def test_the_public_interface(tmp_path: Path) -> None:
