@@ -24,6 +24,7 @@ from mohaq.backends.silago.simulator.folder import run_folder
 from mohaq.backends.silago.verify import check
 from mohaq.compiler.analysis.storage import calibrated_table
 from mohaq.compiler.diagnostics import MohaqError
+from mohaq.compiler.dialects.types import DYNAMIC
 from mohaq.compiler.interpreters.integer import run_integer
 from mohaq.compiler.metrics import get_metric
 from mohaq.compiler.network import Network
@@ -124,6 +125,21 @@ def test_products_of_any_shape(features: int, name: str, bits: int, tmp_path: Pa
     np.testing.assert_array_equal(run.outputs[0], run_integer(legal, inputs)[0])
     target = BACKEND.load_target(name)
     assert run.measured == BACKEND.estimate(lowered, target, Workload(2), Options())
+
+
+def test_rows_without_time(tmp_path: Path) -> None:
+    """A program that takes [N, F]: N frames."""
+    rng = np.random.default_rng(0)
+    net = Network()
+    y = net.linear("fc", net.argument([DYNAMIC, 6]), tensor(rng, 5, 6), tensor(rng, 5))
+    program = net.finish([y])
+    calibrate(program, [tensor(rng, 7, 6)])
+    legal, lowered = emitted(program, "silago-mohaq", 8, tmp_path)
+    inputs = [rng.integers(-(1 << 15), 1 << 15, (4, 6))]
+    run = BACKEND.simulate(tmp_path, inputs, Options())
+    np.testing.assert_array_equal(run.outputs[0], run_integer(legal, inputs)[0])
+    target = BACKEND.load_target("silago-mohaq")
+    assert run.measured == BACKEND.estimate(lowered, target, Workload(4), Options())
 
 
 @pytest.mark.parametrize(("name", "bits"), CASES)
