@@ -51,8 +51,7 @@ BROKEN: dict[str, tuple[str, str]] = {
     "last-word": ("silago1-rtl", "CELL 0 0\nWAIT cycle=0\nJUMP pc=0"),
     "refi-dynamic": (
         "silago1-rtl",
-        "CELL 0 0\nSWB hb_index=2 v_index=0\nWAIT cycle=2\n"
-        "REFI port_no=w0 extra=2 l2_delay=3 l2_delay_sd=d",
+        "CELL 0 0\nSWB hb_index=2 v_index=0\nWAIT cycle=2\nREFI port_no=w0 extra=2 l2_delay=3 l2_delay_sd=d",
     ),
     "step-sign": ("silago1-rtl", "CELL 0 0\nREFI port_no=w0 extra=2 l1_step_sign=-"),
     "register": ("silago1-rtl", "CELL 0 0\nREFI port_no=w0 init_addr=16 init_addr_sd=d"),
