@@ -1,1 +1,7 @@
-"""SiLago: the coarse-grained fabric of DRRA cells and DiMArch memory tiles (27-bit "NN" words)."""
+"""The SiLago target: ISA, dialects, compiler, simulators and target files."""
+
+from mohaq.backends.silago.backend import SilagoBackend
+
+BACKEND = SilagoBackend()
+
+__all__ = ["BACKEND", "SilagoBackend"]

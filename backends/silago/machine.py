@@ -24,7 +24,7 @@ NUMERICS: tuple[Numerics, ...] = ("faithful", "wide_acc", "analytic")
 WHOLE = (
     "rows", "cols", "imem_words", "rf_words", "rf_block_words", "word_bits", "tile_rows",
     "tile_depth", "row_bits", "reach", "hop_cycles", "read_base", "write_base", "q_frac",
-    "q_shift", "raccu_regs", "raccu_bits", "memory_bytes", "refill_bits_per_cycle",
+    "q_shift", "raccu_regs", "raccu_bits", "model_bytes", "refill_bits_per_cycle",
 )  # fmt: skip
 """Constants that are positive whole numbers."""
 
@@ -50,7 +50,7 @@ class Fabric:
     """One SiLago fabric: geometry, timing constants, arithmetic, energies.
 
     Cell (r, c) lags the start by r + c edges. Energies are picojoules; 0 where no public number
-    exists. `memory_bytes` bounds the model; what exceeds the tiles is refilled from outside at
+    exists. `model_bytes` bounds the model; what exceeds the tiles is refilled from outside at
     `refill_bits_per_cycle`.
     """
 
@@ -77,7 +77,7 @@ class Fabric:
     """Output shift of mult and mac in Q4.11; 12 in the RTL, so products come out halved."""
     numerics: Numerics
     repairs: frozenset[Repair]
-    memory_bytes: int
+    model_bytes: int
     refill_bits_per_cycle: int
     clock: float
     mac_pj: Mapping[int, float] = field(hash=False)

@@ -23,6 +23,7 @@ from mohaq.backends.silago.isa.instructions import (
 )
 from mohaq.backends.silago.machine import Fabric
 from mohaq.backends.silago.simulator.datapath import (
+    DRAIN,
     LANE_BITS,
     Arithmetic,
     Datapath,
@@ -30,6 +31,7 @@ from mohaq.backends.silago.simulator.datapath import (
     compute,
     needs,
     output,
+    signed_shift,
 )
 from mohaq.backends.silago.simulator.faults import Fault, fault
 from mohaq.backends.silago.simulator.patterns import Pattern, refi_access, sram_access
@@ -320,8 +322,9 @@ class CycleEngine:
             source = source_of(i, cell.row, cell.col, self.fabric)
             cell.due.setdefault(edge + 2, []).append(("source", i.v_index, source))
         elif isinstance(i, Dpu):
-            shift = i.shift if self.fabric.numerics == "wide_acc" else 0
-            cell.clear_at = edge + 1
+            shift = signed_shift(i.shift) if self.fabric.numerics == "wide_acc" else 0
+            if i.mode != DRAIN:
+                cell.clear_at = edge + 1
             cell.due.setdefault(edge + 2, []).append(("dpu", i.mode | i.io_change << 5, shift))
         elif isinstance(i, BwConfig):
             cell.due.setdefault(edge + 1, []).append(("bw_out", i.bw, 0))
@@ -359,6 +362,8 @@ class CycleEngine:
             raw_bits=int(s.raw_bits[at]),
             ir=s.ir[at].tolist(),
             status=int(s.status[at]),
+            draining=int(s.draining[at]),
+            drained=int(s.drained[at]),
         )
         setting = Setting(int(s.mode[at]), int(s.change[at]), int(s.shift[at]), int(s.bw[at]))
         rf, source, route = s.rf[at].tolist(), s.source[at].tolist(), s.route[at].tolist()
@@ -374,5 +379,6 @@ class CycleEngine:
             )  # fmt: skip
             s.raw[at], s.raw_bits[at] = d.raw, d.raw_bits
             s.ir[at], s.status[at] = d.ir, d.status
+            s.draining[at], s.drained[at] = d.draining, d.drained
             if cell.sequencer is not None:
                 s.regs[at] = cell.sequencer.regs

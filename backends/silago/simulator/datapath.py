@@ -29,7 +29,11 @@ PRODUCTS = frozenset(
 )
 """Modes whose output Q4.11 shifts right."""
 
-WIDE = PRODUCTS | {Mode.SUM_ACC}
+DRAIN = Mode.MODE_6
+"""Our extension of `wide_acc`: shows the register lane io_change of NACU 0, shifted and clamped
+to 16 bits, and clears nothing. The public RTL has no such mode."""
+
+WIDE = PRODUCTS | {Mode.SUM_ACC, DRAIN}
 """Modes that our `wide_acc` shift applies to."""
 
 LANE_BITS = {Bw.INT16: 16, Bw.INT8X2: 8, Bw.Q4_11: 16, Bw.INT4X4: 4}
@@ -83,6 +87,18 @@ class Datapath:
     raw_bits: int = 16
     ir: list[int] = field(default_factory=lambda: [0, 0])
     status: int = 0
+    draining: int = 0
+    drained: int = 0
+
+
+def moved(value: int, shift: int) -> int:
+    """floor(value / 2^shift); a negative shift multiplies."""
+    return value >> shift if shift >= 0 else value << -shift
+
+
+def signed_shift(bits: int) -> int:
+    """The shift in -32..31 of the instruction's six bits."""
+    return (bits ^ 32) - 32
 
 
 @dataclass(frozen=True)
@@ -110,7 +126,9 @@ class Arithmetic:
 
 def output(d: Datapath, setting: Setting, bw: int, arithmetic: Arithmetic) -> tuple[int, int]:
     """The two outputs in the cycle after `compute`; `bw` is the format live in that cycle."""
-    if setting.mode in {Mode.IDLE, Mode.LD_IR}:
+    if d.draining:
+        return d.drained, 0
+    if setting.mode in {Mode.IDLE, Mode.LD_IR, DRAIN}:
         return 0, 0
     shift = setting.shift if setting.mode in WIDE else 0
     if bw == Bw.Q4_11 and setting.mode in PRODUCTS:
@@ -124,7 +142,7 @@ def output(d: Datapath, setting: Setting, bw: int, arithmetic: Arithmetic) -> tu
 def _shown(raw: Sequence[int], made: int, bits: int, shift: int, arithmetic: Arithmetic) -> int:
     """Lanes made with operand width `made`, shown with width `bits`."""
     if arithmetic.wide:
-        return join([clamp(v >> shift, made) for v in raw[: 16 // made]], made)
+        return join([clamp(moved(v, shift), made) for v in raw[: 16 // made]], made)
     mask = (1 << (2 * made)) - 1
     pattern = sum((v & mask) << (2 * made * n) for n, v in enumerate(raw[: 16 // made]))
     parts = []
@@ -171,6 +189,12 @@ def compute(
     """
     mode, bits = setting.mode, LANE_BITS[Bw(setting.bw)]
     lane_bits = arithmetic.lane_bits(bits)
+    d.draining = int(mode == DRAIN)
+    if mode == DRAIN:
+        d.drained = clamp(moved(d.raw[0][setting.change], setting.shift), 16)
+        if clear:
+            d.raw = [[0] * 4, [0] * 4]
+        return
     ins = [
         negated(word) if setting.change == change else word
         for word, change in zip(operands, _NEGATES, strict=True)
@@ -302,7 +326,7 @@ _SECOND = frozenset({Mode.ADD, Mode.SUBT, Mode.SUBT_ABS, Mode.MULT, Mode.MAC})
 
 def needs(mode: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Operands (0..3) that an operation of NACU 0 and of NACU 1 takes; empty: not counted."""
-    if mode == Mode.IDLE:
+    if mode in {Mode.IDLE, DRAIN}:
         return (), ()
     first: tuple[int, ...] = (0, 1) if mode in _TWO else (0,)
     if mode == Mode.MULT_ADD:

@@ -89,7 +89,7 @@ class FastEngine:
                 slots, streams, busy, due_out, due, clear_at, bus, bus_edge, blocks, blocks_edge,
                 bw_out, driven, held["rf"], held["sram"], held["source"], held["route"],
                 held["mode"], held["change"], held["shift"], held["bw"],
-                held["raw"], held["raw_bits"], held["ir"], held["status"], table("sigmoid"), table("tanh"),
+                held["raw"], held["raw_bits"], held["ir"], held["status"], held["draining"], held["drained"], table("sigmoid"), table("tanh"),
                 counters, log, buffer, sram_buffer, written, problem,
             )  # fmt: skip
             if log:
@@ -139,5 +139,5 @@ class FastEngine:
 
 _SHAPES: Mapping[str, tuple[int, ...]] = {
     "rf": (64,), "regs": (16,), "source": (6,), "route": (2, 2), "mode": (), "change": (),
-    "shift": (), "bw": (), "raw": (2, 4), "raw_bits": (), "ir": (2,), "status": (),
+    "shift": (), "bw": (), "raw": (2, 4), "raw_bits": (), "ir": (2,), "status": (), "draining": (), "drained": (),
 }  # fmt: skip

@@ -87,6 +87,14 @@ def _field(value: Int, lane: Int, width: Int) -> Int:
 
 
 @njit(cache=True)
+def _moved(value: Int, amount: Int) -> Int:
+    """Shifted right, or left when negative; beyond 31 to the left every value saturates anyway."""
+    if amount >= 0:
+        return value >> amount
+    return value << min(-amount, 31)
+
+
+@njit(cache=True)
 def _pattern(raw: Ints, made: Int) -> Int:
     """The 32 bits of a register with lanes of operand width `made`."""
     mask = (np.int64(1) << (2 * made)) - 1
@@ -102,7 +110,7 @@ def _output(
     lane_slice: Int,
 ) -> Int:  # fmt: skip
     """The word that the output stage shows for the register of one NACU."""
-    if mode in (0, 11):
+    if mode in (0, 6, 11):
         return np.int64(0)
     amount = shift if _product(mode) or mode == 2 else 0
     if bw == 2 and _product(mode):
@@ -110,7 +118,7 @@ def _output(
     word = np.int64(0)
     if wide:
         for lane in range(16 // made):
-            part = _clamp(raw[lane] >> amount, made)
+            part = _clamp(_moved(raw[lane], amount), made)
             word |= (part & ((1 << made) - 1)) << (made * lane)
     else:
         bits = _bits(bw)
@@ -397,6 +405,8 @@ def advance(
     raw_bits: Ints,
     ir: Ints,
     status: Ints,
+    draining: Ints,
+    drained: Ints,
     sigmoid: Words,
     tanh: Words,
     counters: Ints,
@@ -452,10 +462,13 @@ def advance(
                 else:
                     wires[cell, port] = 0
                     live[cell, port] = False
-                wires[cell, 2 + port] = _output(
-                    raw[cell, port], raw_bits[cell], mode[cell], change[cell], shift[cell],
-                    bw_out[cell], q_shift, wide, lane_slice,
-                )  # fmt: skip
+                if draining[cell]:
+                    wires[cell, 2 + port] = drained[cell] if port == 0 else 0
+                else:
+                    wires[cell, 2 + port] = _output(
+                        raw[cell, port], raw_bits[cell], mode[cell], change[cell], shift[cell],
+                        bw_out[cell], q_shift, wide, lane_slice,
+                    )  # fmt: skip
                 live[cell, 2 + port] = out_driven[cell, port]
             slot = slots[cell, 5]
             if slot[ACTIVE] and slot[NEXT] == edge:
@@ -514,6 +527,14 @@ def advance(
                     written[0] += 1
             m = mode[cell]
             bits = _bits(bw[cell])
+            draining[cell] = int(m == 6)
+            if m == 6:
+                drained[cell] = _clamp(_moved(raw[cell, 0, change[cell]], shift[cell]), 16)
+                if clear_at[cell] == edge:
+                    raw[cell] = 0
+                out_driven[cell, 0] = False
+                out_driven[cell, 1] = False
+                continue
             if m == 0:
                 raw[cell] = 0
                 raw_bits[cell] = bits
@@ -631,7 +652,8 @@ def advance(
                 due[cell, ahead, 1] = line[A]
                 due[cell, ahead, 2] = line[B]
             elif op == DPU:
-                clear_at[cell] = edge + 1
+                if line[A] != 6:
+                    clear_at[cell] = edge + 1
                 due[cell, ahead, 0] = DPU
                 due[cell, ahead, 1] = line[A]
                 due[cell, ahead, 2] = line[B]

@@ -14,7 +14,7 @@ from mohaq.backends.silago.isa.instructions import (
     Swb,
 )
 from mohaq.backends.silago.machine import Fabric
-from mohaq.backends.silago.simulator.datapath import MODELLED
+from mohaq.backends.silago.simulator.datapath import DRAIN, MODELLED
 from mohaq.backends.silago.simulator.faults import Fault
 from mohaq.backends.silago.simulator.state import SINKS
 
@@ -33,7 +33,8 @@ def refused(i: Instruction, row: int, col: int, fabric: Fabric) -> tuple[Fault, 
         if i.hb_index > 2 * fabric.reach or not fabric.has(row ^ i.send_to_other_row, source_col):
             return Fault.REACH, i.hb_index
     elif isinstance(i, Dpu):
-        if i.mode not in MODELLED:
+        shows_lane = i.mode == DRAIN and fabric.numerics == "wide_acc"
+        if i.mode not in MODELLED and not shows_lane:
             return Fault.DPU_MODE, i.mode
     elif isinstance(i, Raccu):
         if i.mode in {RaccuMode.MULT_ADD, RaccuMode.MULT_SUB}:

@@ -30,7 +30,8 @@ class State:
     route: [R, C, 2, 2] (tile row * C + tile col, hops) for reads and writes, -1 while unset.
     mode, change, shift, bw: [R, C] live settings of the datapath.
     raw: [R, C, 2, 4] register of each NACU by lane; raw_bits: operand width of those lanes.
-    ir: [R, C, 2] constants; status: last compare.
+    ir: [R, C, 2] constants; status: last compare; draining, drained: the word that the draining
+    mode (our extension) shows next.
     """
 
     rf: Words
@@ -46,6 +47,8 @@ class State:
     raw_bits: Ints
     ir: Ints
     status: Ints
+    draining: Ints
+    drained: Ints
 
     def copy(self) -> State:
         """An independent copy."""
@@ -80,6 +83,8 @@ def reset(fabric: Fabric) -> State:
         raw_bits=np.full(cells, 16, dtype=np.int64),
         ir=zeros(2),
         status=zeros(),
+        draining=zeros(),
+        drained=zeros(),
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from mohaq.backends.silago.isa import instructions as isa
 from mohaq.backends.silago.isa.words import decode, length
 from mohaq.backends.silago.machine import Fabric
+from mohaq.backends.silago.simulator.datapath import signed_shift
 from mohaq.backends.silago.simulator.faults import Fault
 from mohaq.backends.silago.simulator.kernels import (
     BRANCH,
@@ -105,7 +106,7 @@ def _fill(line: Ints, i: isa.Instruction, row: int, col: int, fabric: Fabric) ->
         )
     elif isinstance(i, isa.Dpu):
         line[OP], line[A], line[B] = DPU, i.mode, i.io_change
-        line[C] = i.shift if fabric.numerics == "wide_acc" else 0
+        line[C] = signed_shift(i.shift) if fabric.numerics == "wide_acc" else 0
     elif isinstance(i, isa.Swb):
         line[OP], line[A], line[B] = SWB, i.v_index, source_of(i, row, col, fabric)
     elif isinstance(i, isa.Jump):

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from mohaq.backends.silago.isa.instructions import Bw, Mode, Port
 from mohaq.backends.silago.machine import Fabric
-from mohaq.backends.silago.simulator.datapath import EXTREMES, LANE_BITS
+from mohaq.backends.silago.simulator.datapath import DRAIN, EXTREMES, LANE_BITS
 from mohaq.backends.silago.verify.carried import Carried
 from mohaq.backends.silago.verify.events import Events, PortUse
 from mohaq.backends.silago.verify.finding import Finding
@@ -36,7 +36,7 @@ class Timeline:
         self.mode_from = [-1, *(d + 2 for d, _, _ in dpu)]
         self.modes = [mode, *(i.mode for _, _, i in dpu)]
         self.changes = [0, *(i.io_change for _, _, i in dpu)]
-        self.clears = {d + 1 for d, _, _ in dpu}
+        self.clears = {d + 1 for d, _, i in dpu if i.mode != DRAIN}
         self.bw_from = [-1, *(d + 1 for d, _ in widths)]
         self.widths = [bw, *(b for _, b in widths)]
         self.latched = latched
@@ -135,6 +135,8 @@ def _result(line: Timeline, edge: int, second: int) -> tuple[str, str] | None:
     made, shown = line.bw(edge - 1, 1), line.bw(edge, 0)
     if mode == Mode.IDLE:
         return "result", "the datapath is idle"
+    if mode == DRAIN:
+        return None  # shows an accumulator as it was before this edge, in whole words
     if edge - 1 in line.clears:
         return "cleared", "its operands came in the cycle that clears the accumulator"
     if LANE_BITS[Bw(made)] != LANE_BITS[Bw(shown)]:

@@ -10,13 +10,27 @@ import typer
 
 from mohaq.backends.silago.machine import fabric_of, load_target
 from mohaq.backends.silago.simulator.run import ENGINES
+from mohaq.compiler.diagnostics import MohaqError
 from mohaq.tools.boundary import CheckFailed
 from mohaq.tools.vectors.silago.check import differences, initial_state
+from mohaq.tools.vectors.silago.export import KINDS, export
 from mohaq.tools.vectors.silago.file import Vector, load_vectors
 
 
 def silago(
-    file: Annotated[Path, typer.Argument(help="Vector file (JSON).", metavar="FILE")],
+    file: Annotated[
+        Path | None, typer.Argument(help="Vector file (JSON).", metavar="[FILE]")
+    ] = None,
+    export_to: Annotated[
+        Path | None,
+        typer.Option(
+            "--export", help="Write programs of the compiler to this file.", metavar="FILE"
+        ),
+    ] = None,
+    kind: Annotated[
+        str, typer.Option(help=f"Kinds to export: {', '.join(KINDS)} (comma between them).")
+    ] = ",".join(KINDS),
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the exported data.")] = 0,
     show: Annotated[
         int, typer.Option(min=1, help="Differences to print for each program and engine.")
     ] = 20,
@@ -25,7 +39,16 @@ def silago(
 
     Edge, cell, address and value of each register-file write, the edge of each SRAM write and
     every changed SRAM row must agree. Exit code 1 if anything differs, 2 for a bad file.
+
+    With --export, write programs that the compiler makes and what the simulator predicts.
     """
+    if export_to is not None:
+        count = export(export_to, tuple(k.strip() for k in kind.split(",")), seed)
+        typer.echo(f"wrote {count} programs to {export_to}")
+        if file is None:
+            return
+    if file is None:
+        raise MohaqError("no vector file given", hint="name a file, or --export FILE")
     vectors = load_vectors(file)
     _require_rows(vectors)
     bad = 0
