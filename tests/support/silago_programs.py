@@ -9,7 +9,7 @@ import numpy as np
 from mohaq.backends.silago.isa import instructions as isa
 from mohaq.backends.silago.isa.words import addresses, encode_all
 from mohaq.backends.silago.machine import Fabric, fabric_of, load_target
-from mohaq.backends.silago.simulator.datapath import MODELLED, WIDE
+from mohaq.backends.silago.simulator.datapath import DRAIN, MODELLED, WIDE
 from mohaq.backends.silago.simulator.state import State, reset
 
 EXTREME = (-32768, -32767, -1, 0, 1, 2, 127, -128, 255, 2048, 4096, 32766, 32767)
@@ -130,8 +130,9 @@ def _some(
     if kind == "refi":
         return [_refi(random, random.randrange(4), 0)]
     if kind == "dpu":
-        mode = random.choice(sorted(MODELLED))
-        shift = random.choice((0, 0, 3, 17)) if mode in WIDE else 0
+        wide = fabric.numerics == "wide_acc"
+        mode = random.choice(sorted(MODELLED | {DRAIN} if wide else MODELLED))
+        shift = random.choice((0, 0, 3, 17, 33, 60)) if mode in WIDE else 0
         return [isa.Dpu(mode, io_change=random.randrange(4), shift=shift)]
     if kind == "bw":
         widths = (0, 1, 2, 3) if fabric.repairs else (0, 2)

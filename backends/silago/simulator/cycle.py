@@ -25,6 +25,7 @@ from mohaq.backends.silago.machine import Fabric
 from mohaq.backends.silago.simulator.datapath import (
     DRAIN,
     LANE_BITS,
+    Arithmetic,
     Datapath,
     Setting,
     compute,
@@ -63,6 +64,7 @@ class _Cell:
     slots: list[Pattern | None] = field(default_factory=lambda: [None] * 6)
     due: dict[int, list[tuple[str, int, int]]] = field(default_factory=dict)
     clear_at: int = -1
+    shown: tuple[int, int] = (0, 0)
     out_driven: tuple[bool, bool] = (False, False)
     blocks_read: dict[int, list[int]] = field(default_factory=dict)
 
@@ -101,10 +103,9 @@ class CycleEngine:
         self.sram_writes: list[tuple[int, int, int, int]] = []
         self.last_access = 0
         self.last_decode = 0
-        self.acc_bits = {
-            Bw(b): 32 if fabric.numerics == "wide_acc" or w == 16 else 2 * w
-            for b, w in LANE_BITS.items()
-        }
+        self.arithmetic = Arithmetic(
+            fabric.q_shift, fabric.numerics == "wide_acc", "lane_slice" in fabric.repairs
+        )
 
     def run(self, edges: int | None) -> Run:
         """Run until all is quiet, or the edges 0 .. edges-1.
@@ -192,7 +193,8 @@ class CycleEngine:
             cell.blocks_read = kept | {edge: cell.rf[first : first + ROW_WORDS]}
             self.counters["rf_words_read"] += ROW_WORDS
             self.last_access = edge
-        out0, out1 = output(cell.d, cell.bw_out, self.fabric.q_shift)
+        out0, out1 = output(cell.d, cell.setting, cell.bw_out, self.arithmetic)
+        cell.shown = (out0, out1)
         return [*reads, (out0, cell.out_driven[0]), (out1, cell.out_driven[1])]
 
     def _read(self, cell: _Cell, slot: int, edge: int) -> tuple[int, bool]:
@@ -236,7 +238,9 @@ class CycleEngine:
             cell.d,
             cell.setting,
             [value for value, _ in operands],
-            self.acc_bits[bw],
+            cell.shown,
+            cell.bw_out,
+            self.arithmetic,
             clear=cell.clear_at == edge,
         )
         driven = [active for _, active in operands]
@@ -354,14 +358,12 @@ class CycleEngine:
         s = self.state
         at = (row, col)
         d = Datapath(
-            acc=s.acc[at].tolist(),
             raw=s.raw[at].tolist(),
-            raw_mode=int(s.raw_mode[at]),
-            raw_change=int(s.raw_change[at]),
-            raw_shift=int(s.raw_shift[at]),
             raw_bits=int(s.raw_bits[at]),
-            ir=int(s.ir[at]),
+            ir=s.ir[at].tolist(),
             status=int(s.status[at]),
+            draining=int(s.draining[at]),
+            drained=int(s.drained[at]),
         )
         setting = Setting(int(s.mode[at]), int(s.change[at]), int(s.shift[at]), int(s.bw[at]))
         rf, source, route = s.rf[at].tolist(), s.source[at].tolist(), s.route[at].tolist()
@@ -375,9 +377,8 @@ class CycleEngine:
             s.mode[at], s.change[at], s.shift[at], s.bw[at] = (
                 now.mode, now.change, now.shift, now.bw,
             )  # fmt: skip
-            s.acc[at], s.raw[at] = d.acc, d.raw
-            s.raw_mode[at], s.raw_change[at] = d.raw_mode, d.raw_change
-            s.raw_shift[at], s.raw_bits[at] = d.raw_shift, d.raw_bits
+            s.raw[at], s.raw_bits[at] = d.raw, d.raw_bits
             s.ir[at], s.status[at] = d.ir, d.status
+            s.draining[at], s.drained[at] = d.draining, d.drained
             if cell.sequencer is not None:
                 s.regs[at] = cell.sequencer.regs

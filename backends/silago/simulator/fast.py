@@ -12,6 +12,7 @@ from mohaq.backends.silago.machine import Fabric
 from mohaq.backends.silago.simulator import kernels
 from mohaq.backends.silago.simulator.faults import Fault, fault
 from mohaq.backends.silago.simulator.nacu import table
+from mohaq.backends.silago.simulator.sequencer import last_word
 from mohaq.backends.silago.simulator.state import Ints, Run, State, sorted_rows
 from mohaq.backends.silago.simulator.tables import COLUMNS, table_of
 
@@ -35,11 +36,12 @@ class FastEngine:
         cells = fabric.cells
         self.words = sum(len(words) for words in programs.values())
         self.programs = np.zeros((cells, fabric.imem_words + 1, COLUMNS), np.int64)
-        self.seq = np.zeros((cells, 5), dtype=np.int64)
+        self.seq = np.zeros((cells, 6), dtype=np.int64)
         for (row, col), words in programs.items():
             cell = row * fabric.cols + col
             self.programs[cell] = table_of(tuple(words), row, col, fabric)
-            self.seq[cell] = 0, 1 + fabric.skew(row, col), 1, 0, 1
+            final = last_word(len(words), fabric.imem_words)
+            self.seq[cell] = 0, 1 + fabric.skew(row, col), 1, final, -1, -1
 
     def run(self, edges: int | None, log: bool) -> Run:
         """Run until all is quiet, or the edges 0 .. edges-1.
@@ -49,7 +51,7 @@ class FastEngine:
         """
         fabric, state, cells = self.fabric, self.state, self.fabric.cells
         ring = kernels.RING
-        loops = np.zeros((cells, 4, 5), dtype=np.int64)
+        loops = np.zeros((cells, 4, 6), dtype=np.int64)
         slots = np.zeros((cells, 6, kernels.SLOT_COLUMNS), dtype=np.int64)
         streams = np.zeros((STREAMS, kernels.SLOT_COLUMNS), dtype=np.int64)
         busy = np.full((fabric.tile_rows * fabric.cols, 2), -1, dtype=np.int64)
@@ -75,6 +77,7 @@ class FastEngine:
         geometry = (
             fabric.cols, fabric.tile_depth, fabric.q_shift, "bw_latch" in fabric.repairs,
             fabric.read_base, fabric.write_base, fabric.numerics == "wide_acc",
+            "lane_slice" in fabric.repairs,
         )  # fmt: skip
         kept: list[Ints] = []
         kept_sram: list[Ints] = []
@@ -85,9 +88,8 @@ class FastEngine:
                 edge, upto, edges is None, geometry, self.programs, self.seq, loops, held["regs"],
                 slots, streams, busy, due_out, due, clear_at, bus, bus_edge, blocks, blocks_edge,
                 bw_out, driven, held["rf"], held["sram"], held["source"], held["route"],
-                held["mode"], held["change"], held["shift"], held["bw"], held["acc"],
-                held["raw"], held["raw_mode"], held["raw_change"], held["raw_shift"],
-                held["raw_bits"], held["ir"], held["status"], table("sigmoid"), table("tanh"),
+                held["mode"], held["change"], held["shift"], held["bw"],
+                held["raw"], held["raw_bits"], held["ir"], held["status"], held["draining"], held["drained"], table("sigmoid"), table("tanh"),
                 counters, log, buffer, sram_buffer, written, problem,
             )  # fmt: skip
             if log:
@@ -137,6 +139,5 @@ class FastEngine:
 
 _SHAPES: Mapping[str, tuple[int, ...]] = {
     "rf": (64,), "regs": (16,), "source": (6,), "route": (2, 2), "mode": (), "change": (),
-    "shift": (), "bw": (), "acc": (2, 4), "raw": (2, 4), "raw_mode": (), "raw_change": (),
-    "raw_shift": (), "raw_bits": (), "ir": (), "status": (),
+    "shift": (), "bw": (), "raw": (2, 4), "raw_bits": (), "ir": (2,), "status": (), "draining": (), "drained": (),
 }  # fmt: skip

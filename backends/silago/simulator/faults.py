@@ -19,7 +19,6 @@ class Fault(IntEnum):
     BLOCK_PORT = 6
     REACH = 7
     SINK = 8
-    PACKED = 9
     ROUTE_LEAVES = 10
     ROUTE_ROW = 11
     NO_ROUTE = 12
@@ -39,7 +38,6 @@ MESSAGES = {
     Fault.BLOCK_PORT: "only the ports w0 and r0 take memory blocks",
     Fault.REACH: "SWB reads a cell that is out of reach or does not exist (hb_index {value})",
     Fault.SINK: "there is no switchbox destination {value}",
-    Fault.PACKED: "packed operands need both repairs of the fabric",
     Fault.ROUTE_LEAVES: "the route leaves the memory",
     Fault.ROUTE_ROW: "a route for the other row was never measured",
     Fault.NO_ROUTE: "SRAM without a route to a tile",

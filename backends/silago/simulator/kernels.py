@@ -18,8 +18,8 @@ Int = Any
 """A compiled integer; outside numba these are a mix of Python's and numpy's."""
 
 Flags = npt.NDArray[np.bool_]
-Geometry = tuple[int, int, int, bool, int, int, bool]
-"""Columns, tile depth, q_shift, latched, read base, write base, wide accumulators."""
+Geometry = tuple[int, int, int, bool, int, int, bool, bool]
+"""Columns, tile depth, q_shift, latched, read base, write base, wide accumulators, lane repair."""
 
 MASK = 127
 RING = 64
@@ -35,9 +35,9 @@ OP, WORDS, FAULT, VALUE, A, B, C, D, E, F, PARAMETERS = range(11)
 HALT, REFI, DPU, SWB, JUMP, WAIT, LOOP, BW, RACCU, BRANCH, ROUTE, SRAM = range(12)
 
 # Columns of a sequencer.
-PC, NEXT_DECODE, RUNNING, DEPTH, HAS = range(5)
-# Columns of a loop on a sequencer's stack.
-L_ID, L_START, L_END, L_LEFT, L_STEP = range(5)
+PC, NEXT_DECODE, RUNNING, FINAL, KEPT, KEPT_AT = range(6)
+# Columns of a loop unit.
+L_ACTIVE, L_START, L_END, L_ITER, L_STEP, L_COUNT = range(6)
 
 # Counters.
 (
@@ -76,110 +76,127 @@ def _bits(bw: Int) -> Int:
 
 @njit(cache=True)
 def _product(mode: Int) -> Int:
-    return mode in (7, 9, 10, 30)
+    return mode in (7, 8, 9, 10, 12, 30)
 
 
 @njit(cache=True)
-def _wide(mode: Int) -> Int:
-    return mode in (2, 6, 7, 8, 9, 10, 12, 30)
+def _field(value: Int, lane: Int, width: Int) -> Int:
+    """Signed field `lane` of a number."""
+    half = np.int64(1) << (width - 1)
+    return (((value >> min(lane * width, 63)) & (2 * half - 1)) ^ half) - half
 
 
 @njit(cache=True)
-def _output(raw: Ints, mode: Int, change: Int, shift: Int, bits: Int, bw: Int, q_shift: Int) -> Int:
-    """The word that the output stage shows for the raw lanes of one NACU."""
-    amount = shift if _wide(mode) else 0
+def _moved(value: Int, amount: Int) -> Int:
+    """Shifted right, or left when negative; beyond 31 to the left every value saturates anyway."""
+    if amount >= 0:
+        return value >> amount
+    return value << min(-amount, 31)
+
+
+@njit(cache=True)
+def _pattern(raw: Ints, made: Int) -> Int:
+    """The 32 bits of a register with lanes of operand width `made`."""
+    mask = (np.int64(1) << (2 * made)) - 1
+    found = np.int64(0)
+    for lane in range(16 // made):
+        found |= (raw[lane] & mask) << (2 * made * lane)
+    return found
+
+
+@njit(cache=True)
+def _output(
+    raw: Ints, made: Int, mode: Int, change: Int, shift: Int, bw: Int, q_shift: Int, wide: Int,
+    lane_slice: Int,
+) -> Int:  # fmt: skip
+    """The word that the output stage shows for the register of one NACU."""
+    if mode in (0, 6, 11):
+        return np.int64(0)
+    amount = shift if _product(mode) or mode == 2 else 0
     if bw == 2 and _product(mode):
         amount += q_shift
     word = np.int64(0)
+    if wide:
+        for lane in range(16 // made):
+            part = _clamp(_moved(raw[lane], amount), made)
+            word |= (part & ((1 << made) - 1)) << (made * lane)
+    else:
+        bits = _bits(bw)
+        whole = _pattern(raw, made)
+        for lane in range(16 // bits):
+            value = _field(whole, lane, 2 * bits)
+            part = _clamp(value >> amount, bits)
+            if part == value and not lane_slice:
+                part = whole >> (bits * lane)
+            word |= (part & ((1 << bits) - 1)) << (bits * lane)
+    word = (word ^ 0x8000) - 0x8000
+    if (change == 3 or mode == 5) and -32768 < word < 0:
+        word = -word
+    return word
+
+
+@njit(cache=True)
+def _negated(word: Int) -> Int:
+    return np.int64(32767) if word == -32768 else -word
+
+
+@njit(cache=True)
+def _extreme_partner(mode: Int, second: Int, constant: Int, shown: Int) -> Int:
+    """What a comparing mode compares in0 with."""
+    if mode == 16:
+        return second
+    if mode == 14:
+        return constant
+    if mode == 13:
+        return shown
+    return np.int64(0)
+
+
+@njit(cache=True)
+def _shift_left(word: Int, amount: Int) -> Int:
+    return _field(word << min(max(amount, 0), 32), 0, 32)
+
+
+@njit(cache=True)
+def _word(mode: Int, x: Int, y: Int, partner: Int, second: Int, sigmoid: Words, tanh: Words) -> Int:
+    """Result of the modes that work on whole words, for NACU 0 or the second one."""
+    if mode in (13, 14, 16):
+        return min(x, partner) if second else max(x, partner)
+    if mode == 23:
+        return max(x, np.int64(0))
+    if mode == 17:
+        return _shift_left(x, y)
+    if mode == 18:
+        return x >> min(max(y, 0), 31)
+    if mode == 19 and not second:
+        return np.int64(sigmoid[x + 32768])
+    if mode == 20 and not second:
+        return np.int64(tanh[x + 32768])
+    return np.int64(0)
+
+
+@njit(cache=True)
+def _nacu(
+    raw: Ints, mode: Int, x: Int, y: Int, addend: Int, word: Int, bits: Int, wide: Int
+) -> None:
+    """New lanes of a register; x, y: the operands of the mode, constants already chosen."""
+    lane_bits = 32 if wide else 2 * bits
     for lane in range(16 // bits):
-        moved = raw[lane] >> amount if amount >= 0 else raw[lane] << -amount
-        value = _clamp(moved, bits)
-        if (change == 3 or mode == 5) and value < 0 and value > -(1 << (bits - 1)):
-            value = -value
-        word |= (value & ((1 << bits) - 1)) << (bits * lane)
-    return (word ^ 0x8000) - 0x8000
-
-
-@njit(cache=True)
-def _both(mode: Int, x: Int, y: Int, bits: Int, acc: Int, acc_bits: Int) -> tuple[Int, Int, Int]:
-    """Raw result and accumulator of the modes that both NACUs have; flag: whether it is one."""
-    if mode == 10:
-        acc = _clamp(acc + x * y, acc_bits)
-        return True, acc, acc
-    if mode == 7:
-        return True, x * y, acc
-    if mode == 1:
-        return True, x + y, acc
-    if mode in (4, 5):
-        return True, x + _clamp(-y, bits), acc
-    if mode == 2:
-        acc = _clamp(acc + x, acc_bits)
-        return True, acc, acc
-    return False, np.int64(0), acc
-
-
-@njit(cache=True)
-def _nacu0(
-    mode: Int,
-    x: Int,
-    y: Int,
-    z: Int,
-    constant: Int,
-    bits: Int,
-    acc: Int,
-    acc_bits: Int,
-    sigmoid: Words,
-    tanh: Words,
-) -> tuple[Int, Int]:
-    known, raw, acc = _both(mode, x, y, bits, acc, acc_bits)
-    if known:
-        return raw, acc
-    if mode == 13:
-        acc = max(acc, x)
-        raw = acc
-    elif mode == 30:
-        acc = _clamp(acc + x * constant, acc_bits)
-        raw = acc
-    elif mode == 3:
-        raw = x + constant
-    elif mode == 8:
-        raw = x * y + z
-    elif mode == 9:
-        raw = x * constant
-    elif mode == 12:
-        raw = x * constant + y
-    elif mode == 14:
-        raw = max(x, constant)
-    elif mode == 16:
-        raw = max(x, y)
-    elif mode == 17:
-        raw = x << (y & 15)
-    elif mode == 18:
-        raw = x >> (y & 15)
-    elif mode == 19:
-        raw = np.int64(sigmoid[x + 32768])
-    elif mode == 20:
-        raw = np.int64(tanh[x + 32768])
-    elif mode == 23:
-        raw = max(x, np.int64(0))
-    return raw, acc
-
-
-@njit(cache=True)
-def _nacu1(
-    mode: Int, x: Int, y: Int, constant: Int, bits: Int, acc: Int, acc_bits: Int
-) -> tuple[Int, Int]:
-    known, raw, acc = _both(mode, x, y, bits, acc, acc_bits)
-    if known:
-        return raw, acc
-    if mode == 13:
-        acc = min(acc, x)
-        raw = acc
-    elif mode == 14:
-        raw = min(x, constant)
-    elif mode == 16:
-        raw = min(x, y)
-    return raw, acc
+        if _product(mode):
+            value = _lane(x, lane, bits) * _lane(y, lane, bits)
+            if mode in (10, 30):
+                value = _clamp(value + raw[lane], lane_bits)
+            elif mode in (8, 12):
+                value = _clamp(value + _field(addend, lane, lane_bits), lane_bits)
+        elif mode in (1, 3, 4, 5):
+            value = _clamp(_field(x, lane, lane_bits) + _field(y, lane, lane_bits), lane_bits)
+        elif mode == 2:
+            value = _clamp(_field(x, lane, lane_bits) + raw[lane], lane_bits)
+        else:
+            value = _field(word, lane, lane_bits)
+        raw[lane] = value
+    for lane in range(16 // bits, 4):
+        raw[lane] = 0
 
 
 @njit(cache=True)
@@ -206,7 +223,10 @@ def _address(slot: Ints) -> Int:
 def _value(line: Ints, k: Int, regs: Ints) -> Int:
     register = line[PARAMETERS + 2 * k]
     if register >= 0:
-        return regs[register]
+        mask = 63
+        if line[OP] == SRAM and k not in (4, 7):
+            mask = 15 if k == 1 else 127
+        return regs[register] & mask
     return line[PARAMETERS + 2 * k + 1]
 
 
@@ -232,7 +252,7 @@ def _span(slot: Ints) -> Int:
 
 
 @njit(cache=True)
-def _raccu(line: Ints, regs: Ints) -> None:
+def _raccu(line: Ints, regs: Ints, seq: Ints, edge: Int) -> None:
     a = regs[line[C] % 16] if line[B] else line[C]
     b = regs[line[E] % 16] if line[D] else line[E]
     mode = line[A]
@@ -244,10 +264,27 @@ def _raccu(line: Ints, regs: Ints) -> None:
     elif mode == 2:
         result = a - b
     elif mode == 3:
-        result = a >> b if b < 63 else 0
+        result = (a - 128 if a & 64 else a) >> min(b, 63)
     elif mode == 4:
         result = a << b if b < 8 else 0
     regs[line[F]] = result & MASK
+    seq[KEPT] = line[F]
+    seq[KEPT_AT] = edge
+
+
+@njit(cache=True)
+def _six(value: Int, dynamic: Int) -> Int:
+    if dynamic:
+        return (value & 31) - (32 if value & 64 else 0)
+    return value - 64 if value & 32 else value
+
+
+@njit(cache=True)
+def _idle_iterators(seq: Ints, loops: Ints, regs: Ints, edge: Int) -> None:
+    """Registers of loops that do not run are 0, but for a RACCU result of the edge before."""
+    for n in range(4):
+        if not loops[n, L_ACTIVE] and not (seq[KEPT] == 15 - n and seq[KEPT_AT] == edge - 1):
+            regs[15 - n] = 0
 
 
 @njit(cache=True)
@@ -257,42 +294,52 @@ def _control(line: Ints, seq: Ints, loops: Ints, regs: Ints, edge: Int, status: 
     here = seq[PC]
     seq[PC] = here + line[WORDS]
     seq[NEXT_DECODE] = edge + 1
-    if op == HALT:
-        seq[RUNNING] = 0
-    elif op == WAIT:
+    target: Int = np.int64(-1)
+    if op == WAIT:
         seq[NEXT_DECODE] += regs[line[B] % 16] if line[A] else line[B]
     elif op == JUMP:
-        seq[PC] = line[A]
-        return
+        target = line[A]
     elif op == BRANCH:
         if line[A] & status == 0:
-            seq[PC] = line[B]
-            return
+            target = line[B]
     elif op == RACCU:
-        _raccu(line, regs)
-    elif op == LOOP:
-        depth = 0
-        for k in range(seq[DEPTH]):
-            if loops[k, L_ID] != line[A]:
-                loops[depth] = loops[k]
-                depth += 1
-        loops[depth, L_ID] = line[A]
-        loops[depth, L_START] = seq[PC]
-        loops[depth, L_END] = line[B]
-        loops[depth, L_LEFT] = line[C]
+        _raccu(line, regs, seq, edge)
+    back: Int = np.int64(-1)
+    inner_over = True
+    next_active = False
+    for k in range(4):
+        n = 3 - k
+        active = loops[n, L_ACTIVE] != 0
+        ends = active and here == loops[n, L_END] and (inner_over or not next_active)
+        last = ends and loops[n, L_COUNT] == loops[n, L_ITER] - 1
+        over = not active or last or here + 1 == loops[n, L_END]
+        inner_over = inner_over and over
+        next_active = active
+        if last:
+            loops[n] = 0
+            regs[15 - n] = 0
+        elif ends:
+            loops[n, L_COUNT] += 1
+            regs[15 - n] = (regs[15 - n] + loops[n, L_STEP]) & MASK
+            if back < 0:
+                back = loops[n, L_START]
+    if op == LOOP:
+        n = line[A]
         start = regs[line[D]] if line[D] >= 0 else line[PARAMETERS]
-        loops[depth, L_STEP] = regs[line[E]] if line[E] >= 0 else line[PARAMETERS + 1]
-        seq[DEPTH] = depth + 1
-        regs[15 - line[A]] = start & MASK
-    while seq[DEPTH] > 0 and loops[seq[DEPTH] - 1, L_END] == here:
-        top = seq[DEPTH] - 1
-        loops[top, L_LEFT] -= 1
-        if loops[top, L_LEFT] > 0:
-            register = 15 - loops[top, L_ID]
-            regs[register] = (regs[register] + loops[top, L_STEP]) & MASK
-            seq[PC] = loops[top, L_START]
-            return
-        seq[DEPTH] = top
+        step = regs[line[E]] if line[E] >= 0 else line[PARAMETERS + 1]
+        loops[n, L_ACTIVE] = 1
+        loops[n, L_START] = here + line[WORDS]
+        loops[n, L_END] = line[B]
+        loops[n, L_ITER] = line[C]
+        loops[n, L_STEP] = _six(step, line[E] >= 0)
+        loops[n, L_COUNT] = 0
+        regs[15 - n] = _six(start, line[D] >= 0) & MASK
+    if target >= 0 or back >= 0:
+        goes: Int = max(0, target)
+        also: Int = max(0, back)
+        seq[PC] = goes | also
+    if op == HALT or here >= seq[FINAL]:
+        seq[RUNNING] = 0
 
 
 @njit(cache=True)
@@ -354,14 +401,12 @@ def advance(
     change: Ints,
     shift: Ints,
     bw: Ints,
-    acc: Ints,
     raw: Ints,
-    raw_mode: Ints,
-    raw_change: Ints,
-    raw_shift: Ints,
     raw_bits: Ints,
     ir: Ints,
     status: Ints,
+    draining: Ints,
+    drained: Ints,
     sigmoid: Words,
     tanh: Words,
     counters: Ints,
@@ -375,7 +420,7 @@ def advance(
 
     `written` gets the number of log lines; `problem` cell, edge and value of a fault.
     """
-    cols, depth, q_shift, latched, read_base, write_base, wide = geometry
+    cols, depth, q_shift, latched, read_base, write_base, wide, lane_slice = geometry
     cells = rf.shape[0]
     wires = np.zeros((cells, 4), dtype=np.int64)
     live = np.zeros((cells, 4), dtype=np.bool_)
@@ -417,12 +462,12 @@ def advance(
                 else:
                     wires[cell, port] = 0
                     live[cell, port] = False
-                if raw_mode[cell] == 0:
-                    wires[cell, 2 + port] = 0
+                if draining[cell]:
+                    wires[cell, 2 + port] = drained[cell] if port == 0 else 0
                 else:
                     wires[cell, 2 + port] = _output(
-                        raw[cell, port], raw_mode[cell], raw_change[cell], raw_shift[cell],
-                        raw_bits[cell], bw_out[cell], q_shift,
+                        raw[cell, port], raw_bits[cell], mode[cell], change[cell], shift[cell],
+                        bw_out[cell], q_shift, wide, lane_slice,
                     )  # fmt: skip
                 live[cell, 2 + port] = out_driven[cell, port]
             slot = slots[cell, 5]
@@ -481,30 +526,18 @@ def advance(
                     log[written[0], 3] = rf[cell, at]
                     written[0] += 1
             m = mode[cell]
-            clear = clear_at[cell] == edge
-            if m == 0:
-                if raw_mode[cell] != 0:
+            bits = _bits(bw[cell])
+            draining[cell] = int(m == 6)
+            if m == 6:
+                drained[cell] = _clamp(_moved(raw[cell, 0, change[cell]], shift[cell]), 16)
+                if clear_at[cell] == edge:
                     raw[cell] = 0
-                raw_mode[cell] = 0
-                raw_change[cell] = change[cell]
-                raw_shift[cell] = shift[cell]
-                raw_bits[cell] = _bits(bw[cell])
-                status[cell] = 0
                 out_driven[cell, 0] = False
                 out_driven[cell, 1] = False
-                if clear:
-                    acc[cell] = 0
                 continue
-            if m == 6:
-                raw[cell, 0, 0] = acc[cell, 0, change[cell]]
-                raw[cell, 1, 0] = 0
-                if clear:
-                    acc[cell] = 0
-                raw_mode[cell] = m
-                raw_change[cell] = 0
-                raw_shift[cell] = shift[cell]
-                raw_bits[cell] = 16
-                status[cell] = 0
+            if m == 0:
+                raw[cell] = 0
+                raw_bits[cell] = bits
                 out_driven[cell, 0] = False
                 out_driven[cell, 1] = False
                 continue
@@ -512,47 +545,50 @@ def advance(
                 code = source[cell, 2 + k]
                 sinks[k] = wires[code // 4, code % 4] if code >= 0 else 0
                 drive[k] = code >= 0 and live[code // 4, code % 4]
-            bits = _bits(bw[cell])
-            acc_bits = 32 if wide or bits == 16 else 2 * bits
+            in0, in1, in2, in3 = sinks[0], sinks[1], sinks[2], sinks[3]
+            if change[cell] == 1:
+                in0, in2 = _negated(in0), _negated(in2)
+            elif change[cell] == 2:
+                in1, in3 = _negated(in1), _negated(in3)
+            in_q = bw_out[cell] == 2
+            first_y, second_y = in1, in3
+            if m in (3, 9, 12, 30):
+                first_y, second_y = ir[cell, 0], ir[cell, 1]
+            elif m in (4, 5):
+                first_y, second_y = _negated(sinks[1]), _negated(sinks[3])
+            first_addend, second_addend = sinks[2], np.int64(0)
+            if m == 12:
+                first_addend, second_addend = sinks[1], sinks[3]
+                if in_q:
+                    first_addend, second_addend = sinks[3], np.int64(0)
+            if in_q:
+                first_addend <<= 11
             extreme = m in (13, 14, 16)
-            ir_next = np.int64(0)
-            for lane in range(16 // bits, 4):
-                raw[cell, 0, lane] = 0
-                raw[cell, 1, lane] = 0
-            for lane in range(16 // bits):
-                x = _lane(sinks[0], lane, bits)
-                y = _lane(sinks[1], lane, bits)
-                z = _lane(sinks[2], lane, bits)
-                t = _lane(sinks[3], lane, bits)
-                if change[cell] == 1:
-                    x = _clamp(-x, bits)
-                    z = _clamp(-z, bits)
-                elif change[cell] == 2:
-                    y = _clamp(-y, bits)
-                    t = _clamp(-t, bits)
-                constant = _lane(ir[cell], lane, bits)
-                raw[cell, 0, lane], acc[cell, 0, lane] = _nacu0(
-                    m, x, y, z, constant, bits, acc[cell, 0, lane], acc_bits, sigmoid, tanh
-                )
-                raw[cell, 1, lane], acc[cell, 1, lane] = _nacu1(
-                    m, x if extreme else z, y if extreme else t, constant, bits,
-                    acc[cell, 1, lane], acc_bits,
-                )  # fmt: skip
-                ir_next |= (x & ((1 << bits) - 1)) << (bits * lane)
-            status[cell] = 0
-            if extreme:
-                other = ir[cell] if m == 14 else sinks[1]
-                status[cell] = int(sinks[0] > other) | int(sinks[0] == other) << 1
-            if m == 11:
-                ir[cell] = (ir_next ^ 0x8000) - 0x8000
-            if clear:
-                acc[cell] = 0
-                if m in (2, 10, 13, 30):
-                    raw[cell] = 0
-            raw_mode[cell] = m
-            raw_change[cell] = change[cell]
-            raw_shift[cell] = shift[cell]
+            partner = _extreme_partner(m, in1, ir[cell, 0], wires[cell, 2])
+            if extreme or m == 23:
+                status[cell] = int(in0 > partner) | int(in0 == partner) << 1
+            second_partner = wires[cell, 3] if m == 13 else partner
+            if clear_at[cell] == edge:
+                raw[cell] = 0
+            else:
+                if raw_bits[cell] != bits and not wide:
+                    for k in range(2):
+                        whole = _pattern(raw[cell, k], raw_bits[cell])
+                        for lane in range(16 // bits):
+                            raw[cell, k, lane] = _field(whole, lane, 2 * bits)
+                word = _word(m, in0, in1, partner, False, sigmoid, tanh)
+                _nacu(raw[cell, 0], m, in0, first_y, first_addend, word, bits, wide)
+                if m == 8:
+                    raw[cell, 1] = 0
+                else:
+                    word = _word(
+                        m, in0 if extreme else in2, in3, second_partner, True, sigmoid, tanh
+                    )
+                    _nacu(raw[cell, 1], m, in2, second_y, second_addend, word, bits, wide)
             raw_bits[cell] = bits
+            if m == 11:
+                ir[cell, 0] = in0
+                ir[cell, 1] = in2
             for k in range(2):
                 done = _driven(m, drive, k == 1)
                 out_driven[cell, k] = done
@@ -600,6 +636,7 @@ def advance(
         for cell in range(cells):
             if not seq[cell, RUNNING] or seq[cell, NEXT_DECODE] != edge:
                 continue
+            _idle_iterators(seq[cell], loops[cell], regs[cell], edge)
             line = programs[cell, min(seq[cell, PC], programs.shape[1] - 1)]
             if line[FAULT]:
                 problem[0], problem[1], problem[2] = cell, edge, line[VALUE]

@@ -65,22 +65,24 @@ def refi_access(i: Refi, regs: Sequence[int]) -> Access:
 def sram_access(i: Sram, regs: Sequence[int]) -> Access:
     """The pattern of an SRAM instruction; `regs` are the RACCU registers at its decode."""
     return Access(
-        init=_value(i.init_addr, i.init_addr_sd, regs),
-        delay=_value(i.init_delay, i.init_delay_sd, regs),
-        count1=1 + _value(i.l1_iter, i.l1_iter_sd, regs),
-        step1=_value(i.l1_step, i.l1_step_sd, regs),
+        init=_value(i.init_addr, i.init_addr_sd, regs, mask=127),
+        delay=_value(i.init_delay, i.init_delay_sd, regs, mask=15),
+        count1=1 + _value(i.l1_iter, i.l1_iter_sd, regs, mask=127),
+        step1=_value(i.l1_step, i.l1_step_sd, regs, mask=127),
         delay1=_value(i.l1_delay, i.l1_delay_sd, regs),
-        count2=1 + _value(i.l2_iter, i.l2_iter_sd, regs),
-        step2=_value(i.l2_step, i.l2_step_sd, regs),
+        count2=1 + _value(i.l2_iter, i.l2_iter_sd, regs, mask=127),
+        step2=_value(i.l2_step, i.l2_step_sd, regs, mask=127),
         delay2=_value(i.l2_delay, i.l2_delay_sd, regs),
     )
 
 
-def _value(literal: int, dynamic: int, regs: Sequence[int], register: int | None = None) -> int:
-    """The literal, or the register that the field (without its high part) names."""
+def _value(
+    literal: int, dynamic: int, regs: Sequence[int], register: int | None = None, mask: int = 63
+) -> int:
+    """The literal, or the low bits of the register that the field (low part) names."""
     if not dynamic:
         return literal
-    return int(regs[(literal if register is None else register) % len(regs)])
+    return int(regs[(literal if register is None else register) % len(regs)]) & mask
 
 
 class Pattern:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from mohaq.backends.silago.isa.instructions import (
-    Bw,
-    BwConfig,
     Dpu,
     Instruction,
     Loop,
@@ -16,7 +14,7 @@ from mohaq.backends.silago.isa.instructions import (
     Swb,
 )
 from mohaq.backends.silago.machine import Fabric
-from mohaq.backends.silago.simulator.datapath import DRAIN, LANE_BITS, MODELLED
+from mohaq.backends.silago.simulator.datapath import DRAIN, MODELLED
 from mohaq.backends.silago.simulator.faults import Fault
 from mohaq.backends.silago.simulator.state import SINKS
 
@@ -38,9 +36,6 @@ def refused(i: Instruction, row: int, col: int, fabric: Fabric) -> tuple[Fault, 
         shows_lane = i.mode == DRAIN and fabric.numerics == "wide_acc"
         if i.mode not in MODELLED and not shows_lane:
             return Fault.DPU_MODE, i.mode
-    elif isinstance(i, BwConfig):
-        if LANE_BITS[Bw(i.bw)] < 16 and fabric.repairs != {"bw_latch", "lane_slice"}:
-            return Fault.PACKED, i.bw
     elif isinstance(i, Raccu):
         if i.mode in {RaccuMode.MULT_ADD, RaccuMode.MULT_SUB}:
             return Fault.RACCU_MODE, i.mode

@@ -29,7 +29,9 @@ class State:
     source: [R, C, 6] what drives each sink: (row * C + col) * 4 + 2 * is_dpu + port, or -1.
     route: [R, C, 2, 2] (tile row * C + tile col, hops) for reads and writes, -1 while unset.
     mode, change, shift, bw: [R, C] live settings of the datapath.
-    acc, raw: [R, C, 2, 4] accumulators and results by NACU and lane; raw_*: what made `raw`.
+    raw: [R, C, 2, 4] register of each NACU by lane; raw_bits: operand width of those lanes.
+    ir: [R, C, 2] constants; status: last compare; draining, drained: the word that the draining
+    mode (our extension) shows next.
     """
 
     rf: Words
@@ -41,14 +43,12 @@ class State:
     change: Ints
     shift: Ints
     bw: Ints
-    acc: Ints
     raw: Ints
-    raw_mode: Ints
-    raw_change: Ints
-    raw_shift: Ints
     raw_bits: Ints
     ir: Ints
     status: Ints
+    draining: Ints
+    drained: Ints
 
     def copy(self) -> State:
         """An independent copy."""
@@ -79,14 +79,12 @@ def reset(fabric: Fabric) -> State:
         change=zeros(),
         shift=zeros(),
         bw=zeros(),
-        acc=zeros(2, 4),
         raw=zeros(2, 4),
-        raw_mode=zeros(),
-        raw_change=zeros(),
-        raw_shift=zeros(),
         raw_bits=np.full(cells, 16, dtype=np.int64),
-        ir=zeros(),
+        ir=zeros(2),
         status=zeros(),
+        draining=zeros(),
+        drained=zeros(),
     )
 
 

@@ -69,7 +69,7 @@ def check_results(fabric: Fabric, cells: Sequence[Events], before: Carried) -> l
     for events in cells:
         found += _constants(events)
         for edge, pc in events.branches:
-            if lines[events.cell].mode(edge - 1)[0] not in EXTREMES:
+            if lines[events.cell].mode(edge - 1)[0] not in EXTREMES - {Mode.RELU}:
                 text = "the branch looks at a compare that no max/min mode made"
                 found.append(Finding("branch-status", events.cell, pc, edge, text))
         for use in events.ports:
@@ -144,6 +144,8 @@ def _result(line: Timeline, edge: int, second: int) -> tuple[str, str] | None:
     packed = LANE_BITS[Bw(made)] < 16
     if mode in WHOLE_WORD and (packed or shown == Bw.Q4_11):
         return "width", f"DPU mode {mode} needs int16 operands (BW_CONFIG 0)"
+    if packed and mode not in {Mode.MULT, Mode.MAC}:
+        return "width", f"DPU mode {mode} does not work lane by lane"
     if packed and change:
         return "width", "io_change on packed lanes was never measured"
     if mode in NOT_Q and shown == Bw.Q4_11:

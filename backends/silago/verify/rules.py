@@ -16,15 +16,19 @@ STATIC: Mapping[str, str] = {
     "raccu-mode": "RACCU does not multiply: mode 5 returns 0, 6 and 7 were never measured.",
     "loop-count": "LOOP has a trip count of at least 1, from the word (iter_sd skips the body).",
     "loop-link": "LOOP link is 0.",
-    "loop-end": "A loop ends inside the program, at an instruction of its body that is no JUMP, "
+    "loop-end": "A loop ends before the last word, at an instruction of its body that is no JUMP, "
     "BRANCH, HALT or LOOP.",
-    "loop-nest": "Inner loops end no later than outer ones and have another id.",
+    "loop-nest": "Inner loops end no later than outer ones and have higher ids, one apart where "
+    "they share their end.",
+    "last-word": "The sequencer stops after the last word (of 64 words: after word 62), so no "
+    "JUMP, BRANCH or LOOP stands there and only HALT behind it.",
     "loop-jump": "No jump enters or leaves a loop.",
     "target": "Jumps go to an instruction of the program.",
     "compress": "REFI compress is 0.",
     "block-port": "Memory blocks go through ports w0 and r0.",
     "step-sign": "A three-word REFI has l1_step_sign 0 (it is ignored there).",
-    "register": "Fields that name a RACCU register name one of the 16.",
+    "register": "Fields that name a RACCU register name one of the 16; results go to 0..11.",
+    "refi-dynamic": "A dynamic l2_delay has the same register number in l1_delay.",
     "reach": "SWB sources lie within two columns and inside the fabric, destinations are 0..5.",
     "source-row": "SWB src_row names the row that send_to_other_row selects.",
     "repairs": "Packed operands need both repairs of the fabric.",
@@ -51,7 +55,7 @@ TIMING: Mapping[str, str] = {
     "cleared": "No stored result has operands of the cycle in which a DPU instruction clears.",
     "width-mix": "No stored result was made with one operand width and shown with another.",
     "width": "sigm, tanhyp, shift_l and shift_r run with int16; mult_add, axpy, mult_const and "
-    "mac_inter not in Q4.11; packed lanes without io_change.",
+    "mac_inter not in Q4.11; packed lanes with mult and mac only, without io_change.",
     "second-lane": "out1 is stored for add, subt, mac, max_min and max_min_acc only.",
     "ld-ir": "A DPU instruction follows ld_ir directly.",
     "branch-status": "A BRANCH with a condition follows a compare of a max/min mode.",

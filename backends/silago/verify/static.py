@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from mohaq.backends.silago.isa.instructions import (
     Branch,
+    Bw,
+    BwConfig,
     Dpu,
     Halt,
     Instruction,
@@ -19,9 +21,10 @@ from mohaq.backends.silago.isa.instructions import (
 )
 from mohaq.backends.silago.isa.words import decode_all, encode
 from mohaq.backends.silago.machine import Fabric
-from mohaq.backends.silago.simulator.datapath import WIDE
+from mohaq.backends.silago.simulator.datapath import LANE_BITS, WIDE
 from mohaq.backends.silago.simulator.faults import MESSAGES, Fault
 from mohaq.backends.silago.simulator.refusals import refused
+from mohaq.backends.silago.simulator.sequencer import last_word
 from mohaq.backends.silago.verify.finding import Finding
 from mohaq.compiler.diagnostics import MohaqError
 
@@ -33,7 +36,6 @@ RULE_OF = {
     Fault.BLOCK_PORT: "block-port",
     Fault.REACH: "reach",
     Fault.SINK: "reach",
-    Fault.PACKED: "repairs",
     Fault.ROUTE_LEAVES: "route",
     Fault.ROUTE_ROW: "route",
 }
@@ -72,7 +74,9 @@ def check_program(
             found.append(Finding(RULE_OF[fault], cell, pc, None, text))
         for rule, text in _unproven(i, cell, fabric):
             found.append(Finding(rule, cell, pc, None, text))
-    found += [Finding(rule, cell, pc, None, text) for rule, pc, text in _flow(program, len(words))]
+    final = last_word(len(words), fabric.imem_words)
+    flow = _flow(program, len(words), final)
+    found += [Finding(rule, cell, pc, None, text) for rule, pc, text in flow]
     return found
 
 
@@ -82,6 +86,13 @@ def _unproven(i: Instruction, cell: Cell, fabric: Fabric) -> Iterator[tuple[str,
         yield "raccu-mode", "the product of RACCU returns 0"
     if isinstance(i, Refi) and i.extra == 2 and i.l1_step_sign:
         yield "step-sign", "the three-word REFI ignores l1_step_sign; encode -s as 64 - s"
+    if isinstance(i, Refi) and i.l2_delay_sd and (i.l1_delay ^ i.l2_delay) & 15:
+        yield "refi-dynamic", "a dynamic l2_delay needs the same register number in l1_delay"
+    if isinstance(i, Raccu) and i.result > 11:
+        yield "register", "registers 12 to 15 belong to the loops"
+    packed = isinstance(i, BwConfig) and LANE_BITS[Bw(i.bw)] < 16
+    if packed and fabric.repairs != {"bw_latch", "lane_slice"}:
+        yield "repairs", "packed operands need both repairs of the fabric"
     if isinstance(i, Loop) and i.link:
         yield "loop-link", "link changes nothing and must be 0"
     if isinstance(i, Swb) and i.src_row != cell[0] ^ i.send_to_other_row:
@@ -108,17 +119,21 @@ def _registers(i: Instruction) -> Iterator[tuple[int, int]]:
             yield int(getattr(i, item.name[:-3])), int(getattr(i, item.name))
 
 
-def _flow(program: Numbered, words: int) -> Iterator[tuple[str, int, str]]:
+def _flow(program: Numbered, words: int, final: int) -> Iterator[tuple[str, int, str]]:
     starts = dict(program)
     spans: list[tuple[int, int, int]] = []
     for pc, i in program:
+        if pc >= final and isinstance(i, (Jump, Branch, Loop)):
+            yield "last-word", pc, f"{i.NAME} stands where the sequencer stops"
+        if pc > final and not isinstance(i, Halt):
+            yield "last-word", pc, f"the sequencer stops after word {final}"
         if isinstance(i, (Jump, Branch)):
             target = i.pc if isinstance(i, Jump) else i.false_pc
             if target not in starts:
                 yield "target", pc, f"word {target} is no instruction of the program"
         if isinstance(i, Loop):
             first = pc + i.words
-            if i.endpc >= words or i.endpc not in starts or i.endpc < first:
+            if i.endpc >= min(words, final) or i.endpc not in starts or i.endpc < first:
                 text = f"the loop must end at an instruction of its body, not at word {i.endpc}"
                 yield "loop-end", pc, text
             elif isinstance(starts[i.endpc], (Jump, Branch, Halt, Loop)):
@@ -137,8 +152,11 @@ def _nesting(
                 continue
             if other_end > end:
                 yield "loop-nest", other_first, "the inner loop ends after the outer one"
-            elif other_id == loopid:
-                yield "loop-nest", other_first, f"two nested loops have id {loopid}"
+            elif other_id <= loopid:
+                text = f"the inner loop has id {other_id}, it must be above {loopid}"
+                yield "loop-nest", other_first, text
+            elif other_end == end and other_id != loopid + 1:
+                yield "loop-nest", other_first, "loops with one end have ids one apart"
     for pc, i in program:
         if not isinstance(i, (Jump, Branch)):
             continue

@@ -69,7 +69,7 @@ def _follow(
             i = sequencer.fetch(pc)
             if isinstance(i, (Jump, Branch)):
                 # Back at a jump with the same registers and loops: it goes round for ever.
-                loops = tuple((run.loopid, run.left) for run in sequencer.loops)
+                loops = tuple((loop.active, loop.count) for loop in sequencer.loops)
                 situation = (pc, tuple(regs), loops)
                 if situation in seen:
                     return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -84,6 +86,8 @@ def one(mode: Mode, a: int, b: int, bits: int) -> int:
 def test_modes_without_memory(
     mode: Mode, bw: Bw, operands: list[tuple[int, int]], engine: Engine
 ) -> None:
+    if mode != Mode.MULT and BITS[bw] < 16:
+        bw = Bw.INT16
     bits = BITS[bw]
     want = []
     for a, b in operands:
@@ -102,6 +106,8 @@ def test_modes_without_memory(
 def test_accumulators_saturate_at_every_add(
     mode: Mode, bw: Bw, operands: list[tuple[int, int]], engine: Engine, name: str, shift: int
 ) -> None:
+    if mode == Mode.SUM_ACC and BITS[bw] < 16:
+        bw = Bw.INT16
     bits = BITS[bw]
     wide = name == "silago-mohaq"
     acc_bits = 32 if wide or bits == 16 else 2 * bits
@@ -141,6 +147,31 @@ def test_negation_saturates(
         assert found == [sat(sat(-a, 16) * b, 16) for a, b in operands]
     else:
         assert found == [sat(a * sat(-b, 16), 16) for a, b in operands]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_sums_do_not_work_lane_by_lane(engine: Engine) -> None:
+    """The adder gets whole words in its lowest lane; the verifier refuses it."""
+    operands = [(0x0102, 0x0101), (0x0001, 0x0002), (-1, 0)]
+    found = execute("silago1-nn", engine, isa.Dpu(Mode.ADD), Bw.INT8X2, operands)
+    # 0x0203 saturates in lane 0; lane 1 holds the sums of the signs.
+    assert found == [0x007F, 0x0003, -1]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_unrepaired_lanes_show_slices_of_the_register(engine: Engine) -> None:
+    made_for = replace(fabric("silago1-rtl"), repairs=frozenset({"bw_latch"}))
+    state = reset(made_for)
+    state.rf[0, 0, 0], state.rf[0, 0, 1] = joined([3, 2], 8), joined([100, 4], 8)
+    program = [
+        isa.Swb(2, isa.Sink.IN0), isa.Swb(2, isa.Sink.IN1, src_port=1),
+        isa.Swb(2, isa.Sink.W0, src_block=1), isa.BwConfig(Bw.INT8X2), isa.Dpu(Mode.MULT),
+        isa.Refi(isa.Port.R0, init_delay=2), isa.Refi(isa.Port.R1, init_addr=1, init_delay=1),
+        isa.Refi(isa.Port.W0, init_addr=32, init_delay=1),
+    ]  # fmt: skip
+    run(made_for, {(0, 0): encode_all(program)}, state, engine=engine)
+    # Lane 0: 300 saturates. Lane 1: 8 fits, but bits 15..8 of the register are 300 >> 8.
+    assert lanes(int(state.rf[0, 0, 32]), 8) == [127, 1]
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -101,7 +101,7 @@ def test_raccu_wraps_at_seven_bits_and_products_are_zero(engine: Engine) -> None
         isa.Raccu(isa.RaccuMode.MULT, 30, 40, 4),
     ]
     _, state = execute({(0, 0): program}, engine)
-    assert state.regs[0, 0, :5].tolist() == [126, 2, 31, 72, 0]
+    assert state.regs[0, 0, :5].tolist() == [126, 2, 127, 72, 0]
 
 
 @engines
@@ -113,11 +113,53 @@ def test_loops_that_share_their_end(engine: Engine) -> None:
     ]
     # The second LOOP has two words: its body starts at 3.
     body = isa.Refi(isa.Port.W0, init_addr=14, init_addr_sd=1)
-    found, state = execute({(0, 0): [*program[:2], body]}, engine)
+    found, state = execute({(0, 0): [*program[:2], body, isa.Halt()]}, engine)
     assert found.writes[:, [0, 3]].tolist() == [
         [4, 10], [5, 15], [6, 20], [8, 10], [9, 15], [10, 20],
     ]  # fmt: skip
-    assert state.regs[0, 0, 15] == 2
+    assert state.regs[0, 0, 12:].tolist() == [0, 0, 0, 0]
+
+
+@engines
+def test_the_last_word_ends_the_program(engine: Engine) -> None:
+    body = isa.Refi(isa.Port.W0, init_addr=15, init_addr_sd=1)
+    found, _ = execute({(0, 0): [isa.Loop(endpc=1, iter=3), body]}, engine)
+    assert found.writes[:, 0].tolist() == [3]
+    # A full store stops one word earlier.
+    words = [*encode_all([isa.Jump(61)]), *encode_all([isa.Wait(0)]) * 60]
+    words += encode_all([isa.Wait(0), isa.Loop(1, 1), isa.Refi(isa.Port.W0)])
+    assert len(words) == 64
+    ran = run(RTL, {(0, 0): words}, reset(RTL), engine=engine)
+    assert ran.writes.shape[0] == 0
+    ran = run(RTL, {(0, 0): words[:61] + words[61:63] + [words[63]]}, reset(RTL), engine=engine)
+    assert ran.last_decode == 3
+
+
+@engines
+@pytest.mark.parametrize(
+    ("start", "step", "values"),
+    [(33, 1, [97, 98, 99]), (5, 63, [5, 4, 3]), (62, 3, [126, 1, 4]), (0, 31, [0, 31, 62])],
+)
+def test_iterators_are_signed(engine: Engine, start: int, step: int, values: list[int]) -> None:
+    program = [
+        isa.Loop(endpc=2, iter=3, start=start, step=step, extra=1),
+        isa.Wait(15, cycle_sd=1),
+        isa.Refi(isa.Port.W0),
+    ]
+    found, _ = execute({(0, 0): program}, engine)
+    # LOOP at 1; three waits of value + 1 edges each.
+    assert found.writes[0, 0] == 2 + sum(v + 1 for v in values) + 1
+
+
+@engines
+def test_registers_of_idle_loops_are_zero(engine: Engine) -> None:
+    program = [
+        isa.Raccu(isa.RaccuMode.ADD, 30, 3, 14),
+        isa.Refi(isa.Port.W0, init_addr=14, init_addr_sd=1),
+        isa.Refi(isa.Port.W1, init_addr=14, init_addr_sd=1),
+    ]
+    found, _ = execute({(0, 0): program}, engine)
+    assert found.writes[:, 3].tolist() == [33, 0]
 
 
 @engines

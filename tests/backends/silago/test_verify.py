@@ -34,17 +34,25 @@ BROKEN: dict[str, tuple[str, str]] = {
     "shift-mode": ("silago-mohaq", "CELL 0 0\nDPU mode=add shift=3"),
     "mode": ("silago1-rtl", "CELL 0 0\nDPU mode=expon"),
     "raccu-mode": ("silago1-rtl", "CELL 0 0\nRACCU mode=mult operand1=3 operand2=4 result=1"),
-    "loop-count": ("silago1-rtl", "CELL 0 0\nLOOP endpc=1 iter=3 iter_sd=d\nWAIT cycle=0"),
-    "loop-link": ("silago1-rtl", "CELL 0 0\nLOOP endpc=2 iter=3 extra=1 link=1\nWAIT cycle=0"),
+    "loop-count": ("silago1-rtl", "CELL 0 0\nLOOP endpc=1 iter=3 iter_sd=d\nWAIT cycle=0\nHALT"),
+    "loop-link": (
+        "silago1-rtl",
+        "CELL 0 0\nLOOP endpc=2 iter=3 extra=1 link=1\nWAIT cycle=0\nHALT",
+    ),
     "loop-end": ("silago1-rtl", "CELL 0 0\nLOOP endpc=9 iter=3\nWAIT cycle=0"),
     "loop-nest": (
         "silago1-rtl",
-        "CELL 0 0\nLOOP endpc=2 iter=2\nLOOP endpc=3 iter=2 loopid=1\nWAIT cycle=0\nWAIT cycle=0",
+        "CELL 0 0\nLOOP endpc=2 iter=2\nLOOP endpc=3 iter=2 loopid=1\nWAIT cycle=0\nWAIT cycle=0\nHALT",
     ),
     "loop-jump": ("silago1-rtl", "CELL 0 0\nLOOP endpc=2 iter=2\nJUMP pc=3\nWAIT cycle=0\nHALT"),
-    "target": ("silago1-rtl", "CELL 0 0\nJUMP pc=3\nREFI port_no=r0 extra=2"),
+    "target": ("silago1-rtl", "CELL 0 0\nJUMP pc=3\nREFI port_no=r0 extra=2\nHALT"),
     "compress": ("silago1-rtl", "CELL 0 0\nREFI port_no=w0 extra=2 compress=y"),
     "block-port": ("silago1-rtl", "CELL 0 0\nREFI port_no=w1 extra=2 dimarch=y"),
+    "last-word": ("silago1-rtl", "CELL 0 0\nWAIT cycle=0\nJUMP pc=0"),
+    "refi-dynamic": (
+        "silago1-rtl",
+        "CELL 0 0\nSWB hb_index=2 v_index=0\nWAIT cycle=2\nREFI port_no=w0 extra=2 l2_delay=3 l2_delay_sd=d",
+    ),
     "step-sign": ("silago1-rtl", "CELL 0 0\nREFI port_no=w0 extra=2 l1_step_sign=-"),
     "register": ("silago1-rtl", "CELL 0 0\nREFI port_no=w0 init_addr=16 init_addr_sd=d"),
     "reach": ("silago1-rtl", "CELL 0 1\nSWB hb_index=0 v_index=0"),
@@ -56,7 +64,7 @@ BROKEN: dict[str, tuple[str, str]] = {
         "silago1-rtl",
         "CELL 0 0\nROUTE vertical_dir=n vertical_hops=1 direction=w\nSRAM rw=w hops=1",
     ),
-    "branches": ("silago1-rtl", "CELL 0 0\nWAIT cycle=0\nJUMP pc=0"),
+    "branches": ("silago1-rtl", "CELL 0 0\nWAIT cycle=0\nJUMP pc=0\nHALT"),
     "port-reuse": (
         "silago1-rtl",
         (
