@@ -250,7 +250,7 @@ class _Writer:
 def weight_rows(weights: npt.NDArray[np.int64], task: MatrixTask) -> npt.NDArray[np.int16]:
     """Rows of the tiles [runs of all bands, cells, groups * chunks, 16] of a weight matrix [N, K].
 
-    Lane l of word k of group g holds W[L g + l][k] (facts/silago.md section 8).
+    Lane l of word k of group g holds W[L g + l][k].
     """
     at, lanes = task.place, task.lanes
     made = []

@@ -1,6 +1,6 @@
 """The paper's own accounting of SiLago: four constants a layer, nothing else.
 
-arXiv 2108.01192 and its published search code, as recorded in facts/papers.md section 1.4: work is
+arXiv 2108.01192 and its authors' published search code: work is
 the multiply-accumulates of the matrices, 4- and 8-bit ones are 4 and 2 times as fast as 16-bit
 ones, every weight is read once a frame. Our cycles and energies are those of the compiled program;
 both are reported.

@@ -32,7 +32,7 @@ PAPER_MACS = {
     "l0": 75_900, "l1": 844_800, "l2": 844_800, "l3": 844_800,
     "pr1": 281_600, "pr2": 281_600, "pr3": 281_600, "fc": 2_094_400,
 }  # fmt: skip
-"""Weights of the paper's four-layer SRU as its code counts them (facts/papers.md section 1.2)."""
+"""Weights of the paper's four-layer SRU as its code counts them (published search code)."""
 
 PAPER_VECTOR_WORDS = 8_800
 PAPER_OPERATIONS = 5_637_500
@@ -56,7 +56,7 @@ WORKED = (
      (5, -1, -2, 9, -6, 1, -9, -9), (-9, 8, -9, 3, -3, 4, -9, 7)),
     (4, 8, 8, 9, 4, 6, 4, 4),
 )  # fmt: skip
-"""The worked example of facts/silago.md section 8; its hand-made program ends at edge 48."""
+"""The worked example of the ISA page; its program made by hand ends at edge 48."""
 
 Tell = Callable[[str], None]
 

@@ -1,7 +1,7 @@
 """The NACU's sigmoid and tanh as `qnn.piecewise`.
 
 The segments were fitted from the outputs of the public RTL at all 65,536 inputs, without a
-mismatch (facts/silago.md section 12). Operand and result are Q4.11 (1.0 = 2048); tanh uses the sigmoid's segments at twice the input.
+mismatch. Operand and result are Q4.11 (1.0 = 2048); tanh uses the sigmoid's segments at twice the input.
 """
 
 from __future__ import annotations

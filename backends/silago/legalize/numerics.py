@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 ACCUMULATOR = 32
-"""Bits of an accumulator, saturating at every addition (facts/silago.md section 2)."""
+"""Bits of an accumulator, saturating at every addition (docs/isa/silago.md)."""
 
 Q411_SHIFT = 12
 """mult and mac in Q4.11 give acc >> 12 (section 5)."""

@@ -30,7 +30,7 @@ MOST_TRIPS = 63
 
 READ_DELAY = 4
 """REFI w0 right after its SRAM stores the first block when it waits 4 + row + 2 hops + d
-(facts/silago.md section 4)."""
+(docs/isa/silago.md, timing)."""
 
 SLACK = 3
 """row + 2 hops + d is 3 for every cell, so that all cells have one timing."""

@@ -1,6 +1,6 @@
 """A packed matrix-vector product on all cells (docs/design/004-silago.md).
 
-Lane = output row (facts/silago.md section 8). A cell multiplies groups of L rows, one after
+Lane = output row (docs/targets/silago.md). A cell multiplies groups of L rows, one after
 the other; a group takes ceil(K/16) chunks of 16 multiply-accumulates without a gap between
 them. Every 16 edges its tile sends a row of weights to block 0 and a row of the input to block 1.
 

@@ -1,6 +1,6 @@
 """The program of an elementwise segment: fetch rows, run the passes, store a row, next chunk.
 
-Edges of a pass (facts/silago.md section 4), decoded at D, with its first operand at A:
+Edges of a pass (docs/isa/silago.md, timing), decoded at D, with its first operand at A:
 two operands: DPU D, r0 D+1, r1 D+2, w1 D+3, A = D+3; one operand: DPU D, r0 D+1, w1 D+2,
 A = D+2; the first result is stored at A+1. The next pass is decoded with the last operand at the
 earliest, because its DPU instruction clears the accumulator one edge later.

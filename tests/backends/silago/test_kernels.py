@@ -71,7 +71,7 @@ def test_products(profile: str, bits: int, q411: bool, rows: int, features: int)
 
 
 def test_the_worked_example_needs_no_more_cycles() -> None:
-    """facts/silago.md section 8: y, and a last result at edge 48 in the program made by hand."""
+    """y, and a last result at edge 48 in the program made by hand."""
     fabric = fabric_of(load_target("silago1-rtl"))
     weights = np.array(
         [[-5, 9, -7, -1, -6, 6, 5, 6], [3, -3, -6, 6, -9, 3, 4, -9],

@@ -13,7 +13,7 @@ from mohaq.tools.bench import silago as bench
     ("bits", "microjoules", "speedup"), [(16, 16.36, 0.984), (8, 6.57, 1.969), (4, 2.64, 3.938)]
 )
 def test_the_papers_figures(bits: int, microjoules: float, speedup: float) -> None:
-    """facts/papers.md section 1.4."""
+    """What the published search code gives for its four-layer SRU."""
     fabric = fabric_of(load_target("silago-mohaq"))
     found = bench.paper_energy(dict.fromkeys(bench.PAPER_MACS, bits), fabric)
     assert round(found.joules * 1e6, 2) == microjoules
