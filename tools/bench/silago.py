@@ -56,7 +56,7 @@ WORKED = (
      (5, -1, -2, 9, -6, 1, -9, -9), (-9, 8, -9, 3, -3, 4, -9, 7)),
     (4, 8, 8, 9, 4, 6, 4, 4),
 )  # fmt: skip
-"""The worked example of the ISA page; its program made by hand ends at edge 48."""
+"""A product of 4 x 8; a program for it made by hand stores its last result at edge 48."""
 
 Tell = Callable[[str], None]
 
