@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     import onnx
     from torch import fx
 
+    from mohaq.compiler.onnx_export import Form
+
 MODULE_FILE = "program.mlir"
 PARAMETER_FILE = "parameters.safetensors"
 ENTRY = "main"
@@ -151,11 +153,19 @@ class Program:
 
         return to_fx(self)
 
-    def to_onnx(self) -> onnx.ModelProto:
-        """The `nn` program as an ONNX model; annotations stand in the nodes' metadata."""
+    def to_onnx(self, form: Form = "float") -> onnx.ModelProto:
+        """The program as an ONNX model; annotations stand in the nodes' metadata.
+
+        Args:
+            form: `float`, `qdq`, `scan` (an `nn` program) or `integer` (a `qnn` program); see
+                docs/onnx.md.
+
+        Raises:
+            MohaqError: the program has no such form.
+        """
         from mohaq.compiler.onnx_export import to_onnx
 
-        return to_onnx(self)
+        return to_onnx(self, form)
 
     def __repr__(self) -> str:
         layers = ", ".join(op.label for op in self.layers())

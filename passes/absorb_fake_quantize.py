@@ -186,7 +186,7 @@ def _give(program: Program, layer: LayerOp, index: int, load: LoadOp, values: Fl
     fresh.result.name_hint = load.result.name_hint
     Rewriter.insert_op(fresh, InsertPoint.before(load))
     layer.operands[index] = fresh.result
-    for old in reversed(path) if sole else ():
+    for old in (*path[1:], path[0]) if sole else ():
         assert isinstance(old.owner, Operation)
         Rewriter.erase_op(old.owner)
 

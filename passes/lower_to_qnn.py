@@ -13,7 +13,7 @@ from xdsl.ir import Block, Region, SSAValue
 from xdsl.passes import ModulePass
 
 from mohaq.compiler.analysis.layers import storage_consumer
-from mohaq.compiler.analysis.storage import STORED_WIDTH
+from mohaq.compiler.analysis.storage import STORED_WIDTH, LayerGrids
 from mohaq.compiler.analysis.table_form import form_of
 from mohaq.compiler.context import MohaqContext, store
 from mohaq.compiler.diagnostics import MohaqError
@@ -92,6 +92,28 @@ def lower_to_qnn(program: Program) -> Program:
     return Program(module, build.integers)
 
 
+def annotated_grids(program: Program) -> dict[str, LayerGrids]:
+    """The grids of every layer of an annotated `nn` program, and how its borders are held.
+
+    Raises:
+        MohaqError: a layer or argument has no grids.
+    """
+    entry = program.entry
+    end = entry.body.block.last_op
+    assert isinstance(end, ReturnOp)
+    stored = _stored_grids(program, end, argument_grids(entry), result_grids(entry))
+    found = {}
+    for op in program.layers():
+        before = stored.get(op.operands[0])
+        if before is None:
+            raise MohaqError(
+                "the layer reads neither an input of the program nor a layer",
+                where=f"layer '{op.label}'",
+            )
+        found[op.label] = LayerGrids(_held(_slots(op), before), before, stored[op.results[0]])
+    return found
+
+
 def _attrs(grids: Sequence[GridAttr]) -> ArrayAttr[DictionaryAttr]:
     return ArrayAttr([DictionaryAttr({GRID_KEY: g}) for g in grids])
 
@@ -135,6 +157,11 @@ def _stored_grids(
         if isinstance(op, LinearOp):
             stored[op.result] = _linear_storage(op, end, grids_out, slots)
             continue
+        if op.operands[0] not in stored:
+            raise MohaqError(
+                "the layer reads neither an input of the program nor a layer",
+                where=f"layer '{op.label}'",
+            )
         slots = _held(slots, stored[op.operands[0]])
         stored[op.results[0]] = slots.get("output", slots["state"])
         for slot, value in op.state_results().items():

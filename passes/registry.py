@@ -24,6 +24,7 @@ MODULES: Mapping[str, str] = {
     "absorb-fake-quantize": "mohaq.passes.absorb_fake_quantize",
     "apply-assignment": "mohaq.passes.apply_assignment",
     "approximate-nonlinear": "mohaq.passes.approximate_nonlinear",
+    "bias-correct": "mohaq.passes.bias_correct",
     "calibrate": "mohaq.passes.calibrate",
     "check-ranges": "mohaq.passes.check_ranges",
     "conv-to-linear": "mohaq.passes.conv_to_linear",

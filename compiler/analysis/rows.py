@@ -36,7 +36,7 @@ def keep_sequences(program: Program) -> bool:
             continue
         work = _Whole(extents, after[:-1])
         made = work.of(op.input)
-        if made is None:
+        if made is None or made.type != op.result.type:
             work.undo()
             continue
         op.result.replace_all_uses_with(made)

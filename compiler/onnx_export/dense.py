@@ -34,7 +34,7 @@ def linear(work: Exporter, op: nn.LinearOp) -> list[str]:
     made = work.graph.node("MatMul", [work.value(op.input), work.transposed(op.weight)], op.label)
     if op.bias is not None:
         made = work.graph.node("Add", [made, work.value(op.bias)], op.label)
-    return [made]
+    return [work.result(op, made)]
 
 
 @exports(nn.Conv1dOp)

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
+from xdsl.ir import SSAValue
+
+from mohaq.compiler.diagnostics import MohaqError
+from mohaq.compiler.dialects.types import DYNAMIC, shape_of
 
 OPSET = 21
 """QuantizeLinear of 4 and 16 bits came with opset 21."""
 
-IR_VERSION = 10
-"""The oldest that allows opset 21 and metadata of nodes."""
+OPSET_INT2 = 25
+"""DequantizeLinear of 2 bits came with opset 25."""
+
+IR_VERSIONS = {OPSET: 10, OPSET_INT2: 13}
+"""Opset -> the oldest IR version that allows it and metadata of nodes."""
 
 
 class OnnxGraph:
@@ -52,6 +59,12 @@ class OnnxGraph:
                     return held
         name = self.name(hint)
         self.constants[name] = array
+        return name
+
+    def double(self, value: float, hint: str = "constant") -> str:
+        """A constant of 64 bits, which `constant` would round to 32."""
+        name = self.name(hint)
+        self.constants[name] = np.asarray(value, dtype=np.float64)
         return name
 
     def node(self, kind: str, inputs: Sequence[str], hint: str = "", **attributes: Any) -> str:
@@ -104,3 +117,43 @@ class OnnxGraph:
     def extent(self, x: str, axis: int) -> str:
         """An extent as a vector of one integer."""
         return self.node("Shape", [x], "extent", start=axis, end=axis + 1)
+
+
+def describe(node: onnx.NodeProto, facts: Mapping[str, str]) -> None:
+    """Add entries to a node's metadata."""
+    for key, text in facts.items():
+        entry = node.metadata_props.add()
+        entry.key, entry.value = key, text
+
+
+def info(name: str, value: SSAValue, kind: int) -> onnx.ValueInfoProto:
+    """Name, type and shape of an input or output.
+
+    Every symbolic extent has a name of its own: equal names would promise equal sizes.
+    """
+    dims = [f"{name}.{i}" if n == DYNAMIC else n for i, n in enumerate(shape_of(value))]
+    return helper.make_tensor_value_info(name, kind, dims)
+
+
+def finished(
+    graph: OnnxGraph,
+    inputs: Sequence[onnx.ValueInfoProto],
+    outputs: Sequence[onnx.ValueInfoProto],
+    opset: int = OPSET,
+) -> onnx.ModelProto:
+    """The checked model.
+
+    Raises:
+        MohaqError: it is not valid.
+    """
+    model = helper.make_model(
+        helper.make_graph(graph.nodes, "main", inputs, outputs, graph.initializers()),
+        opset_imports=[helper.make_opsetid("", opset)],
+        ir_version=IR_VERSIONS[opset],
+        producer_name="mohaq",
+    )
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError as error:  # pragma: no cover  a bug of ours
+        raise MohaqError("the exported ONNX model is not valid", why=str(error)) from error
+    return model

@@ -19,6 +19,8 @@ from mohaq.compiler.onnx_export.exporter import Exporter, exports
 from mohaq.compiler.onnx_export.functions import apply
 from mohaq.compiler.onnx_export.graph import OnnxGraph
 
+SIGMOID = nn.FunctionAttr.of("sigmoid")
+
 Step = Callable[[OnnxGraph, Sequence[str], Sequence[str]], tuple[str, Sequence[str]]]
 """(body, inputs of the step, states) -> (output of the step, next states)."""
 
@@ -81,14 +83,19 @@ def _untyped(name: str, *, boolean: bool = False) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, kind, None)
 
 
-def start(work: Exporter, value: SSAValue | None, d: int, x: str, hidden: int) -> str:
-    """The initial state [B, H] of direction d: given (one row for all is expanded) or zeros."""
+def start(
+    work: Exporter, value: SSAValue | None, d: int, x: str, hidden: int, slot: str = "state"
+) -> str:
+    """The initial state [B, H] of direction d in the grid of its slot, or zeros.
+
+    One row for all sequences is expanded.
+    """
     graph = work.graph
     shape = graph.node("Concat", [graph.extent(x, 1), graph.integers([hidden])], axis=0)
     if value is None:
         zero = helper.make_tensor("zero", onnx.TensorProto.FLOAT, [1], [0.0])
         return graph.node("ConstantOfShape", [shape], "zeros", value=zero)
-    given = work.part(value, (d,))
+    given = work.round(graph, slot, work.part(value, (d,)))
     return graph.node("Expand", [given, shape]) if shape_of(value)[1] == 1 else given
 
 
@@ -140,8 +147,10 @@ def sru(work: Exporter, op: nn.SruOp) -> list[str]:
         if op.skip.data == "projected":
             sequences.append(graph.node("Mul", [product(work, x, op.weight, (d, 3)), scale]))
         elif op.skip.data == "identity":
-            part = graph.slice(x, 2, d * hidden, (d + 1) * hidden)
+            part = graph.slice(work.unrounded(op), 2, d * hidden, (d + 1) * hidden)
             sequences.append(graph.node("Mul", [part, scale]))
+        for g in (0, *range(3, len(sequences))):
+            sequences[g] = work.round(graph, "state", sequences[g])
         vectors = [work.part(op.vector, (d, g)) for g in range(2)]
         biases = [work.part(op.bias, (d, g)) for g in range(2)]
 
@@ -156,12 +165,14 @@ def sru(work: Exporter, op: nn.SruOp) -> list[str]:
             gates = []
             for u, vector, one in zip(given[1:3], vectors, biases, strict=True):
                 fed = body.node("Add", [u, body.node("Mul", [vector, before])])
-                gates.append(body.node("Sigmoid", [body.node("Add", [fed, one])]))
-            c = blend(body, gates[0], before, given[0])
+                gates.append(work.gate(body, SIGMOID, body.node("Add", [fed, one])))
+            c = work.round(body, "state", blend(body, gates[0], before, given[0]))
             shown = apply(body, nn.FunctionAttr.of(op.activation.data), c)
             if len(given) > 3:
-                return blend(body, gates[1], shown, given[3]), [c]
-            return body.node("Mul", [gates[1], shown]), [c]
+                h = blend(body, gates[1], shown, given[3])
+            else:
+                h = body.node("Mul", [gates[1], shown])
+            return work.round(body, "output", h), [c]
 
         initial = [start(work, op.initial_state, d, x, hidden)]
         y, final = scan(work, op.label, Loop(sequences, initial, op.is_reverse(d)), step)
@@ -200,11 +211,11 @@ def ligru(work: Exporter, op: nn.LiGruOp) -> list[str]:
             matrices: Sequence[str] = matrices,
             chosen: Sequence[nn.FunctionAttr] = chosen,
         ) -> tuple[str, Sequence[str]]:
-            parts = []
+            parts, fed = [], work.round(body, "hidden", states[0])
             for u, matrix, function in zip(given, matrices, chosen, strict=True):
-                total = body.node("Add", [u, body.node("MatMul", [states[0], matrix])])
-                parts.append(apply(body, function, clipped(body, op.limit, total)))
-            h = blend(body, parts[0], states[0], parts[1])
+                total = body.node("Add", [u, body.node("MatMul", [fed, matrix])])
+                parts.append(squash(work, body, op.limit, function, total))
+            h = work.round(body, "state", blend(body, parts[0], states[0], parts[1]))
             return h, [h]
 
         initial = [start(work, op.initial_state, d, x, op.hidden)]
@@ -223,8 +234,15 @@ def clipped(body: OnnxGraph, limit: float | None, x: str) -> str:
     return body.node("Clip", [x, low, high])
 
 
+def squash(
+    work: Exporter, body: OnnxGraph, limit: float | None, function: nn.FunctionAttr, total: str
+) -> str:
+    """The function of a clipped sum."""
+    return work.gate(body, function, clipped(body, limit, total))
+
+
 def lstm_loop(work: Exporter, op: nn.LstmOp) -> list[str]:
-    """Scan over the gates, c and the projected h."""
+    """Scan over the gates, c and h."""
     x, hidden = work.value(op.input), shape_of(op.weight)[2]
     fed_back = shape_of(op.recurrent)[3]
     live = live_steps(work, x, op.lengths)
@@ -238,7 +256,7 @@ def lstm_loop(work: Exporter, op: nn.LstmOp) -> list[str]:
                 u = work.graph.node("Add", [u, work.part(op.bias, (d, g))])
             sequences.append(u)
         initial = [
-            start(work, op.initial_h, d, x, fed_back),
+            start(work, op.initial_h, d, x, fed_back, "output"),
             start(work, op.initial_c, d, x, hidden),
         ]
         loop = Loop(sequences, initial, op.is_reverse(d), live)
@@ -253,36 +271,41 @@ def _lstm_step(work: Exporter, op: nn.LstmOp, d: int) -> Step:
     peepholes: list[str] = []
     if op.peephole is not None:
         peepholes = [work.part(op.peephole, (d, g)) for g in range(3)]
-    assert op.projection is not None
-    projection = work.part(op.projection, (d,), transpose=True)
+    projection = ""
+    if op.projection is not None:
+        projection = work.part(op.projection, (d,), transpose=True)
     gate, cell, shown = op.functions(d)
 
     def step(
         body: OnnxGraph, given: Sequence[str], states: Sequence[str]
     ) -> tuple[str, Sequence[str]]:
         h, c = states
+        fed = work.round(body, "hidden", h)
         i, f, g, o = (
-            body.node("Add", [u, body.node("MatMul", [h, m])])
+            body.node("Add", [u, body.node("MatMul", [fed, m])])
             for u, m in zip(given, matrices, strict=True)
         )
 
-        def squash(total: str, function: nn.FunctionAttr) -> str:
-            return apply(body, function, clipped(body, op.limit, total))
+        def bent(total: str, function: nn.FunctionAttr) -> str:
+            return squash(work, body, op.limit, function, total)
 
         def seen(total: str, row: int, state: str) -> str:
             if not peepholes:
                 return total
             return body.node("Add", [total, body.node("Mul", [peepholes[row], state])])
 
-        i = squash(seen(i, 0, c), gate)
+        i = bent(seen(i, 0, c), gate)
         if op.coupled.value.data:
             f = body.node("Sub", [body.constant(np.float32(1)), i])
         else:
-            f = squash(seen(f, 1, c), gate)
-        new = body.node("Add", [body.node("Mul", [f, c]), body.node("Mul", [i, squash(g, cell)])])
-        o = squash(seen(o, 2, new), gate)
-        full = body.node("Mul", [o, apply(body, shown, new)])
-        out = body.node("MatMul", [full, projection])
+            f = bent(seen(f, 1, c), gate)
+        new = body.node("Add", [body.node("Mul", [f, c]), body.node("Mul", [i, bent(g, cell)])])
+        new = work.round(body, "state", new)
+        o = bent(seen(o, 2, new), gate)
+        out = body.node("Mul", [o, apply(body, shown, new)])
+        if projection:
+            out = body.node("MatMul", [out, projection])
+        out = work.round(body, "output", out)
         return out, [out, new]
 
     return step

@@ -8,7 +8,9 @@ from mohaq.compiler.dialects import nn
 from mohaq.compiler.dialects.types import shape_of
 from mohaq.compiler.onnx_export.exporter import Exporter, exports
 from mohaq.compiler.onnx_export.graph import OnnxGraph
-from mohaq.compiler.onnx_export.loops import Loop, blend, gathered, scan, start
+from mohaq.compiler.onnx_export.loops import SIGMOID, Loop, blend, gathered, scan, start
+
+TANH = nn.FunctionAttr.of("tanh")
 
 
 @exports(nn.QrnnOp)
@@ -22,7 +24,7 @@ def qrnn(work: Exporter, op: nn.QrnnOp) -> list[str]:
         reverse = op.is_reverse(d)
         steps = [x]
         if op.window == 2:
-            first = graph.unsqueeze(start(work, op.initial_input, d, x, features), 0)
+            first = graph.unsqueeze(start(work, op.initial_input, d, x, features, "input"), 0)
             rest = [graph.slice(x, 0, 1), first] if reverse else [first, graph.slice(x, 0, 0, -1)]
             steps = [graph.node("Concat", rest, axis=0), x]
         sequences = []
@@ -33,7 +35,7 @@ def qrnn(work: Exporter, op: nn.QrnnOp) -> list[str]:
                 u = graph.node("Add", [u, term]) if u else term
             if op.bias is not None:
                 u = graph.node("Add", [u, work.part(op.bias, (d, g))])
-            sequences.append(graph.node("Tanh" if g == 0 else "Sigmoid", [u]))
+            sequences.append(work.gate(graph, TANH if g == 0 else SIGMOID, u))
 
         def step(
             body: OnnxGraph, given: Sequence[str], states: Sequence[str]
@@ -44,7 +46,9 @@ def qrnn(work: Exporter, op: nn.QrnnOp) -> list[str]:
                 c = body.node("Add", [kept, body.node("Mul", [more[1], z])])
             else:
                 c = blend(body, f, states[0], z)
-            return (body.node("Mul", [more[0], c]) if more else c), [c]
+            c = work.round(body, "state", c)
+            h = work.round(body, "output", body.node("Mul", [more[0], c])) if more else c
+            return h, [c]
 
         initial = [start(work, op.initial_state, d, x, op.hidden)]
         y, final = scan(work, op.label, Loop(sequences, initial, reverse), step)
@@ -57,11 +61,10 @@ def qrnn(work: Exporter, op: nn.QrnnOp) -> list[str]:
 def _tap(work: Exporter, op: nn.QrnnOp, x: str, at: tuple[int, int, int]) -> str:
     """x times the matrix of one tap: weight [D, G, H, k, I] at (d, g, :, j, :)."""
     d, g, j = at
-    data = work.array(op.weight)
-    if data is not None:
-        return work.graph.node(
-            "MatMul", [x, work.graph.constant(data[d, g, :, j].T, f"{op.label}.weight.{d}.{g}.{j}")]
-        )
+    name = f"{op.label}.weight.{d}.{g}.{j}"
+    held = work.held(op.weight, lambda a: a[d, g, :, j].T, name)
+    if held is not None:
+        return work.graph.node("MatMul", [x, held])
     taps = work.graph.node("Transpose", [work.value(op.weight)], perm=[0, 1, 3, 2, 4])
     matrix = taps
     for n in at:

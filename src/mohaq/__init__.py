@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from mohaq.compiler.diagnostics import MohaqError
     from mohaq.compiler.driver import CompiledFolder, calibrate
     from mohaq.compiler.driver import compile_program as compile  # noqa: A004
+    from mohaq.compiler.driver.export import export_onnx
     from mohaq.compiler.frontends import load
+    from mohaq.compiler.onnx_export.session import open_session as onnx_session
     from mohaq.compiler.program import Program
     from mohaq.compiler.qat import retrain
     from mohaq.compiler.search.search import search
@@ -36,8 +38,10 @@ _PUBLIC = {
     "Program": ("mohaq.compiler.program", "Program"),
     "calibrate": ("mohaq.compiler.driver", "calibrate"),
     "compile": ("mohaq.compiler.driver", "compile_program"),
+    "export_onnx": ("mohaq.compiler.driver.export", "export_onnx"),
     "load": ("mohaq.compiler.frontends", "load"),
     "load_dataset": ("mohaq.compiler.data", "load_dataset"),
+    "onnx_session": ("mohaq.compiler.onnx_export.session", "open_session"),
     "retrain": ("mohaq.compiler.qat", "retrain"),
     "search": ("mohaq.compiler.search.search", "search"),
 }
@@ -50,8 +54,10 @@ __all__ = [
     "Program",
     "calibrate",
     "compile",
+    "export_onnx",
     "load",
     "load_dataset",
+    "onnx_session",
     "retrain",
     "search",
 ]

@@ -88,7 +88,7 @@ def test_errors_leave_the_old_result(tmp_path: Path) -> None:
     out = tmp_path / "out"
     mohaq.compile(calibrated(), "reference", Assignment.uniform(8), out)
     before = (out / "manifest.json").read_bytes()
-    with pytest.raises(MohaqError, match="not legal here"):
+    with pytest.raises(MohaqError, match="not calibrated for 5 bits"):
         mohaq.compile(calibrated(), "reference", Assignment.uniform(5), out)
     with pytest.raises(MohaqError, match="did you mean 'reference'"):
         mohaq.compile(calibrated(), "referense", Assignment.uniform(8), out)

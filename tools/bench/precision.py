@@ -1,12 +1,12 @@
-"""Frame error of the speech models by precision, on two executors that must agree bit for bit.
+"""Frame error of the speech models by precision, on three executors that must agree bit for bit.
 
     python -m mohaq.tools.bench.precision [--models speech,speech-lstm] [--limit 300]
         [--checked 50] [--csv table.csv] [--markdown table.md]
 
 Each model is run at float, at 16, 8, 4 and 2 bits and with mixed assignments by the evaluator that
 the search uses, on `--limit` utterances; on `--checked` of them also by the interpreter that
-defines the integers (`mohaq.compiler.interpreters.integer`). A difference in one bit ends the
-bench with an error.
+defines the integers (`mohaq.compiler.interpreters.integer`) and by onnxruntime on the exported
+integer model. A difference in one bit ends the bench with an error.
 """
 
 from __future__ import annotations
@@ -17,24 +17,31 @@ import io
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import onnx
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from mohaq.backends.base import Backend, GeneSpace, Legality, SlotGroup, Target
+from mohaq.backends.base import GeneSpace, Legality, SlotGroup, Target
 from mohaq.backends.reference import ReferenceBackend
 from mohaq.compiler.analysis.layers import Layer, LayerTable
 from mohaq.compiler.analysis.storage import calibrated_table
 from mohaq.compiler.assignment import Slot
 from mohaq.compiler.data import Dataset
 from mohaq.compiler.diagnostics import MohaqError
+from mohaq.compiler.dialects.quant import GridAttr
 from mohaq.compiler.driver import lower_for_target
 from mohaq.compiler.files import write_text
 from mohaq.compiler.interpreters.integer import run_integer
 from mohaq.compiler.metrics import get_metric
+from mohaq.compiler.onnx_export.integer import integer_to_onnx
+from mohaq.compiler.onnx_export.session import open_session
 from mohaq.compiler.program import Program, argument_grids, result_grids
 from mohaq.compiler.quantizer import dequantize, quantize
 from mohaq.compiler.search.engine import Evaluation
@@ -50,6 +57,7 @@ MATRICES = ("recurrent", "hidden")
 """Slots of the product inside the recurrence."""
 
 Tell = Callable[[str], None]
+Array = npt.NDArray[Any]
 
 
 class AnyWidths(ReferenceBackend):
@@ -85,6 +93,8 @@ class Line:
         reference_fer: by the integer interpreter, on the checked utterances (float: by the float
             program on those).
         evaluator_fer: by the evaluator on the same ones.
+        exported_fer: by onnxruntime on the integer ONNX model, on the same ones (float: on the
+            float model).
         checked: how many those are; every output had the same bits.
     """
 
@@ -97,6 +107,7 @@ class Line:
     utterances: int
     reference_fer: float
     evaluator_fer: float
+    exported_fer: float
     checked: int
 
 
@@ -134,7 +145,7 @@ def measure(
         tell: told what is being measured.
 
     Raises:
-        MohaqError: the two executors differ; fewer utterances than are to be checked.
+        MohaqError: two executors differ; fewer utterances than are to be checked.
     """
     metric = get_metric("fer")
     backend = AnyWidths()
@@ -150,17 +161,28 @@ def measure(
     outputs = float_outputs(program, data)
     part = score(metric, [outputs[i] for i in picked], few).value
     size = sum(a.nbytes for a in program.parameters.values()) / 1000
-    lines = [_line(model, "float", size, score(metric, outputs, data), part, part, checked)]
+    same = score(metric, _in_onnxruntime(program.to_onnx(), list(few.inputs)), few).value
+    lines = [_line(model, "float", size, score(metric, outputs, data), (part, part, same), checked)]
     for name, widths in rows.items():
         tell(f"{model}: {name}")
         fast = evaluator.outputs(widths)
-        exact, real = _reference(program, backend, machine, few, widths)
-        _require_equal(f"{model}, {name}", few, [fast[i] for i in picked], exact)
+        legal = lower_for_target(program, backend, machine, widths).legalized
+        given, result = _grids(legal)
+        inputs = [quantize(x, given) for x in few.inputs]
+        exact = _by_length(partial(_interpreted, legal), inputs)
+        where = f"{model}, {name}"
+        _require_equal("the evaluator", where, few, [fast[i] for i in picked], exact)
+        tell(f"{where}, onnxruntime")
+        made = _in_onnxruntime(integer_to_onnx(legal, border="integer"), inputs)
+        _require_equal("onnxruntime", where, few, made, exact)
         values = evaluator.real_outputs(widths)
-        part = score(metric, [values[i] for i in picked], few).value
-        found, theirs = score(metric, values, data), score(metric, real, few).value
+        parts = (
+            score(metric, [dequantize(y, result) for y in exact], few).value,
+            score(metric, [values[i] for i in picked], few).value,
+            score(metric, [dequantize(y, result) for y in made], few).value,
+        )
         size = _kilobytes(layers, widths)
-        lines.append(_line(model, name, size, found, theirs, part, checked))
+        lines.append(_line(model, name, size, score(metric, values, data), parts, checked))
     return lines
 
 
@@ -179,8 +201,7 @@ def _line(
     precision: str,
     kilobytes: float,
     found: Evaluation,
-    reference: float,
-    evaluator: float,
+    parts: tuple[float, float, float],
     checked: int,
 ) -> Line:
     low, high = bootstrap(found)
@@ -192,30 +213,40 @@ def _line(
         low,
         high,
         len(found.errors),
-        reference,
-        evaluator,
+        *parts,
         checked,
     )
 
 
-def _reference(
-    program: Program, backend: Backend, machine: Target, data: Dataset, widths: Mapping[Slot, int]
-) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Integer and real outputs [T, C] of the whole legalized program by the interpreter."""
-    legal = lower_for_target(program, backend, machine, widths).legalized
-    given, result = argument_grids(legal.entry)[0], result_grids(legal.entry)[0]
+def _grids(program: Program) -> tuple[GridAttr, GridAttr]:
+    """Of the first input and the first result."""
+    given, result = argument_grids(program.entry)[0], result_grids(program.entry)[0]
     if given is None or result is None:
         raise MohaqError("the program's input and result need grids")
+    return given, result
+
+
+def _interpreted(program: Program, x: Array) -> Array:
+    return run_integer(program, [x])[0]
+
+
+def _by_length(run: Callable[[Array], Array], inputs: Sequence[Array]) -> list[Array]:
+    """Outputs [T, C] of sequences [T, F]; those of one length run together as [T, B, F]."""
     groups: dict[int, list[int]] = {}
-    for number, length in enumerate(data.lengths):
-        groups.setdefault(int(length), []).append(number)
-    exact: dict[int, np.ndarray] = {}
+    for number, x in enumerate(inputs):
+        groups.setdefault(len(x), []).append(number)
+    found: dict[int, Array] = {}
     for members in groups.values():
-        together = np.stack([quantize(data.inputs[i], given) for i in members], axis=1)
-        outputs = run_integer(legal, [together])[0]
-        exact.update({i: outputs[:, column] for column, i in enumerate(members)})
-    ordered = [exact[i] for i in range(len(data))]
-    return ordered, [dequantize(y, result) for y in ordered]
+        outputs = run(np.stack([inputs[i] for i in members], axis=1))
+        found.update({i: outputs[:, column] for column, i in enumerate(members)})
+    return [found[i] for i in range(len(inputs))]
+
+
+def _in_onnxruntime(model: onnx.ModelProto, inputs: Sequence[Array]) -> list[Array]:
+    """Outputs of an exported model, on one thread."""
+    session = open_session(model, threads=1)
+    name = session.get_inputs()[0].name
+    return _by_length(lambda x: np.asarray(session.run(None, {name: x})[0]), inputs)
 
 
 def _of_common_lengths(data: Dataset, count: int) -> list[int]:
@@ -229,7 +260,7 @@ def _of_common_lengths(data: Dataset, count: int) -> list[int]:
 
 
 def _require_equal(
-    where: str, data: Dataset, fast: Sequence[np.ndarray], exact: Sequence[np.ndarray]
+    who: str, where: str, data: Dataset, fast: Sequence[Array], exact: Sequence[Array]
 ) -> None:
     for name, a, b in zip(data.names, fast, exact, strict=True):
         if a.shape != b.shape:
@@ -237,7 +268,7 @@ def _require_equal(
         if wrong := int((a != b).sum()):
             frame, channel = np.argwhere(a != b)[0]
             raise MohaqError(
-                "the evaluator differs from the integer reference",
+                f"{who} differs from the integer reference",
                 where=f"{where}, {name}",
                 why=f"{wrong} of {a.size} values; first at frame {frame}, channel {channel}: "
                 f"{a[frame, channel]}, not {b[frame, channel]}",
@@ -269,15 +300,15 @@ def _cell(line: Line | None) -> str:
 
 
 def show(lines: Sequence[Line]) -> Table:
-    """The table of one model for a terminal; the last two columns are FER % of the checked ones."""
+    """The table of one model for a terminal; the last three columns are FER % of the checked ones."""
     first = lines[0]
     table = Table(
         title=f"{first.model}: {first.utterances} utterances; {first.checked} of them also by the "
-        "integer reference, all bits equal",
+        "integer reference and onnxruntime, all bits equal",
         box=box.SIMPLE_HEAD,
     )
     table.add_column("precision", no_wrap=True)
-    for title in ("kB", "FER %", "95 %", "reference", "evaluator"):
+    for title in ("kB", "FER %", "95 %", "reference", "evaluator", "onnxruntime"):
         table.add_column(title, justify="right", no_wrap=True)
     for line in lines:
         table.add_row(
@@ -287,6 +318,7 @@ def show(lines: Sequence[Line]) -> Table:
             f"{100 * line.low:.1f}, {100 * line.high:.1f}",
             f"{100 * line.reference_fer:.3f}",
             f"{100 * line.evaluator_fer:.3f}",
+            f"{100 * line.exported_fer:.3f}",
         )
     return table
 

@@ -104,13 +104,14 @@ def rnn(body: Body) -> Iterator[Guess]:
 
 
 def ligru(body: Body) -> Iterator[Guess]:
-    """One state, a gate and a candidate, which may have no function."""
+    """One state, a gate and a candidate, which may have no function; or a gate that is fixed."""
     if len(body.states) != 1:
         return
     chunks = body.chunks(body.sizes()[0])
     if not chunks or len(chunks) > 2 or not all(map(body.is_first_level, chunks)):
         return
     if len(chunks) == 1:
+        yield from _leaky(body, chunks[0])
         (gate,) = chunks
         for z, closed in _closings(gate, row(body, gate)):
             a = open_row(body, 0, ones([(gate, closed)]))
@@ -122,21 +123,35 @@ def ligru(body: Body) -> Iterator[Guess]:
             yield Guess("ligru", _stack([z, row(body, candidate)]), facts)
 
 
+def _leaky(body: Body, candidate: Chunk) -> Iterator[Guess]:
+    """h' = a h + (1 - a) f(...) with constants 0 < a < 1: sigmoid(log(a / (1 - a))) is the gate."""
+    kept = _diagonal(body.matrix(body.nexts[0], body.states[0], {}))
+    if kept is None or kept.min() <= 0.0 or kept.max() >= 1.0:
+        return
+    n = row(body, candidate)
+    z = Row(0.0 * n.x, tuple(0.0 * s for s in n.states), np.log(kept / (1.0 - kept)))
+    facts = {"activations": [FunctionAttr.of("sigmoid"), candidate.function]}
+    yield Guess("ligru", _stack([z, n]), facts)
+
+
 def gru(body: Body) -> Iterator[Guess]:
-    """One state, two gates, a candidate that reads the reset gate."""
+    """One state, two gates, a candidate that reads the reset gate.
+
+    In a minimal gated unit one gate does the work of both.
+    """
     if len(body.states) != 1:
         return
     chunks = body.chunks(body.sizes()[0])
-    if chunks is None or len(chunks) != 3:
+    if chunks is None or len(chunks) not in (2, 3):
         return
     early = [c for c in chunks if body.is_first_level(c)]
     late = [c for c in chunks if c not in early]
-    if len(late) != 1 or early[0].function != early[1].function:
+    if len(late) != 1 or len({c.function for c in early}) != 1:
         return
     (candidate,) = late
     (h,) = body.states
     closed = row(body, candidate)
-    for reset, update in permutations(early):
+    for reset, update in permutations(early if len(early) == 2 else early * 2, 2):
         opened = ones([(reset, 1.0)])
         value = candidate.argument
         fed = candidate.of(body.matrix(value, h, opened).T).T
@@ -182,7 +197,9 @@ def _lstm(
         elif len(rest) == 2:
             pairs = [(i, None)]
         for f, g in pairs:
-            yield from _roles(body, (h, c), shown, rows, (i, f, g, o))
+            for gate, closed in _closings(i, rows[id(i)]) if f is i else [(rows[id(i)], 0.0)]:
+                held = {**rows, id(i): gate}
+                yield from _roles(body, (h, c), shown, held, (i, f, g, o), closed)
 
 
 def _roles(
@@ -191,11 +208,15 @@ def _roles(
     shown: Chunk | None,
     rows: dict[int, Row],
     roles: tuple[Chunk, Chunk, Chunk | None, Chunk],
+    closed: float,
 ) -> Iterator[Guess]:
-    """The LSTM whose i, f, g, o are these functions; f is i when they are coupled."""
+    """The LSTM whose i, f, g, o are these functions; f is i when they are coupled.
+
+    closed: the function's value where the coupled gate i is zero: one where the model has f.
+    """
     (h, c), (i, f, g, o) = states, roles
     coupled = f is i
-    kept = ones([] if coupled else [(f, 1.0)])  # the new c is the old one
+    kept = ones([(f, closed if coupled else 1.0)])  # the new c is the old one
     if len({k.function for k in (i, f, o)}) == 1 and (g is None or body.is_first_level(g)):
         looks = [_diagonal(rows[id(k)].states[c]) for k in (i, f, o)]
         if any(look is None for look in looks):
@@ -206,7 +227,7 @@ def _roles(
             if seen is None:
                 return
             peephole[2] = seen
-        candidate = open_row(body, c, ones([(i, 1.0)])) if g is None else rows[id(g)]
+        candidate = open_row(body, c, ones([(i, 1.0 - closed)])) if g is None else rows[id(g)]
         if g is None and np.abs(candidate.states[c]).max() > SMALL:
             return
         arrays = _stack([rows[id(i)], rows[id(f)], candidate, rows[id(o)]], h)

@@ -115,13 +115,14 @@ def _argument(
     names: list[str | None] = []
     fixed = 1
     for axis, dim in enumerate(info.type.tensor_type.shape.dim):
-        if dim.HasField("dim_value") and dim.dim_value < 1:
+        known = dim.HasField("dim_value") and dim.dim_value != -1  # as some exporters say "any"
+        if known and dim.dim_value < 1:
             raise MohaqError("a size is zero or negative", where=place)
         said = next((n for n in (f"{info.name}.{axis}", dim.dim_param) if n in constants), None)
-        if said is not None and not dim.HasField("dim_value"):
+        if said is not None and not known:
             shape.append(_extent(constants[said], said, place))
         else:
-            shape.append(dim.dim_value if dim.HasField("dim_value") else DYNAMIC)
+            shape.append(dim.dim_value if known else DYNAMIC)
         fixed *= max(shape[-1], 1)
         # A size without a name can be fixed by its place, so messages call it that.
         names.append(dim.dim_param or f"{info.name}.{axis}")

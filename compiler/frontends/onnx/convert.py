@@ -7,6 +7,7 @@ what follows it), or a value of the program under construction.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, MutableMapping
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from xdsl.ir import Operation, SSAValue
 
 from mohaq.compiler.analysis.extents import Extents
 from mohaq.compiler.diagnostics import MohaqError
+from mohaq.compiler.frontends.extents import spread_to
 from mohaq.compiler.frontends.onnx.domains import check_domain
 from mohaq.compiler.frontends.onnx.folding import Folder
 from mohaq.compiler.frontends.refuse import refuse, shown
@@ -220,7 +222,23 @@ class GraphImporter:
         if isinstance(found, np.ndarray):
             return self.parameter(name, found)
         if isinstance(found, Spread):
-            raise node.refuse("its input is a tensor repeated to a symbolic size")
+            one = found.value
+            if isinstance(one, np.ndarray):
+                known = [n if isinstance(n, int) else 1 for n in found.extents]
+                if math.prod(known) > LARGEST:
+                    raise node.refuse("a constant of more elements than memory holds")
+                one = self.parameter(name, np.ascontiguousarray(np.broadcast_to(one, known)))
+            made = spread_to(
+                one,
+                found.extents,
+                self.extents,
+                self.net.arguments,
+                lambda a, b: bool(a == b),
+                lambda op: self.add(node, op),
+            )
+            if made is None:
+                raise node.refuse("its input is a tensor repeated to a size that no input has")
+            return made
         if isinstance(found, Followed):
             raise node.refuse(found.refusal)
         raise node.refuse("its input is an integer tensor (QuantizeLinear without its counterpart)")

@@ -155,3 +155,16 @@ def layer_norm(work: GraphImporter, node: Node) -> Held:
     label = work.label(node, "norm")
     gamma = work.tensor(node, 1)
     return work.add(node, nn.LayerNormOp(label, x, gamma, beta, axis=axis, epsilon=epsilon))
+
+
+@converts("InstanceNormalization", to="nn.layer_norm and nn.binary")
+def instance_norm(work: GraphImporter, node: Node) -> Held:
+    """Over all but the batch and the channels of [B, C, ...]."""
+    x = work.tensor(node, 0)
+    label = work.label(node, "norm")
+    op = nn.LayerNormOp(label, x, axis=2, epsilon=float(node.get("epsilon", 1e-5)))
+    made = work.add(node, op)
+    for position, kind, name in ((1, "mul", "scale"), (2, "add", "bias")):
+        column = work.constant(node, position, name).reshape(-1, *[1] * (len(shape_of(x)) - 2))
+        made = work.add(node, nn.BinaryOp(kind, made, work.parameter(f"{label}.{name}", column)))
+    return made

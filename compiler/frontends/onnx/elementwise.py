@@ -130,7 +130,6 @@ def binary(work: GraphImporter, node: Node) -> Held:
         if function:
             return work.add(node, nn.UnaryOp(function, work.tensor(node, 0)))
     kind = {"Sum": "add", "Mean": "add"}.get(node.kind, node.kind.lower())
-    _check_spread(work, node, held)
     whole = node.kind != "Pow" and any(
         isinstance(h, SSAValue) and isinstance(element_of(h), IntegerType) for h in held
     )
@@ -147,7 +146,9 @@ def binary(work: GraphImporter, node: Node) -> Held:
 
 def _operand(work: GraphImporter, node: Node, position: int, *, whole: bool) -> SSAValue:
     found = work.held(node, position)
-    if isinstance(found, Spread):  # repeats what broadcasting repeats anyway
+    others = [work.held(node, n) for n in range(len(node.inputs))]
+    if isinstance(found, Spread) and _is_small(work, found, others):
+        # It repeats what broadcasting repeats anyway.
         return work.as_value(node, found.value, node.inputs[position])
     if isinstance(found, np.ndarray) and found.dtype.kind in "iu" and not whole:
         found = found.astype(np.float32)  # exponents of Pow may be integers
@@ -155,16 +156,14 @@ def _operand(work: GraphImporter, node: Node, position: int, *, whole: bool) -> 
     return work.tensor(node, position)
 
 
-def _check_spread(work: GraphImporter, node: Node, held: list[Held]) -> None:
-    """A repeated operand is its small self only if another operand has the whole size."""
+def _is_small(work: GraphImporter, one: Spread, held: list[Held]) -> bool:
+    """Whether another operand has the whole size of a repeated one."""
     whole = [work.extents.of(h) for h in held if isinstance(h, SSAValue)]
-    for one in held:
-        if isinstance(one, Spread) and not any(
-            len(w) >= len(one.extents)
-            and all(b in (a, 1) for a, b in zip(w[-len(one.extents) :], one.extents, strict=True))
-            for w in whole
-        ):
-            raise node.refuse("its input is a tensor repeated to a symbolic size")
+    return any(
+        len(w) >= len(one.extents)
+        and all(b in (a, 1) for a, b in zip(w[-len(one.extents) :], one.extents, strict=True))
+        for w in whole
+    )
 
 
 def _aligned(work: GraphImporter, node: Node, big: SSAValue, small: SSAValue) -> SSAValue:

@@ -93,11 +93,17 @@ def scan(work: GraphImporter, node: Node) -> list[Held]:
         raise node.refuse("its body picks steps of a sequence by number", "a scanned input")
     if inner.masks:
         lengths = _lengths(work, node, inner, (0, 1), lengths)
-    walk = Walk(
-        states, sequences, _direction(node, number), lengths, len(node.outputs) - len(states)
-    )
+    reverse = _direction(node, number)
+    if old and reverse and lengths is not None:
+        raise node.refuse(
+            "it walks backwards over sequences of different lengths, and shows the last step first",
+            "the Scan of opset 9 with scan_output_directions",
+        )
+    walk = Walk(states, sequences, reverse, lengths, len(node.outputs) - len(states))
     finals, results = _layer(work, node, step, walk)
-    if old:
+    if old:  # it has no scan_output_directions: results stand in the order of the steps
+        if reverse:
+            results = _backwards(work, node, results)
         results = [work.add(node, nn.TransposeOp(r, (1, 0, 2))) for r in results]
     return [*finals, *results]
 
@@ -145,7 +151,7 @@ def loop(work: GraphImporter, node: Node) -> list[Held]:
         else:
             made.append(finals[states.index(n)])
     if reverse:  # results stand in the order of the steps
-        results = [work.add(node, nn.FlipOp(results[0], 0))] * len(results)
+        results = _backwards(work, node, results)
     return [*made, *results]
 
 
@@ -293,6 +299,11 @@ def _layer(
     return finals, [result] * walk.count
 
 
+def _backwards(work: GraphImporter, node: Node, results: list[SSAValue]) -> list[SSAValue]:
+    """Results in the order of the steps; all are the same one."""
+    return [work.add(node, nn.FlipOp(r, 0)) for r in results[:1]] * len(results)
+
+
 def _check_lengths(node: Node, step: Step, kind: str) -> None:
     """A layer with lengths keeps its states and gives zeros where a step does not count."""
     if kind not in CLIPPED:
@@ -320,7 +331,7 @@ def _direction(node: Node, count: int) -> bool:
     """
     said = node.get("scan_input_directions") or node.get("directions") or [0] * count
     given = [int(d) for d in said]
-    if "directions" not in node:  # opset 8 shows every step where it was read
+    if "directions" not in node:  # opset 8
         said = node.get("scan_output_directions")
         outputs = len(node.outputs) - (len(node.inputs) - count)
         given += [int(d) for d in said or [0] * outputs]

@@ -22,6 +22,8 @@ from mohaq.compiler.frontends.onnx.convert import (
 )
 
 KINDS = {
+    "int2": (2, True),
+    "uint2": (2, False),
     "int4": (4, True),
     "uint4": (4, False),
     "int8": (8, True),
@@ -32,7 +34,16 @@ KINDS = {
 }
 """Integer type -> (width, signed)."""
 
-OUTPUT_TYPES = {2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 21: "uint4", 22: "int4"}
+OUTPUT_TYPES = {
+    2: "uint8",
+    3: "int8",
+    4: "uint16",
+    5: "int16",
+    21: "uint4",
+    22: "int4",
+    25: "uint2",
+    26: "int2",
+}
 """`output_dtype` of QuantizeLinear, a number of TensorProto.DataType."""
 
 

@@ -160,9 +160,12 @@ def _beside(work: GraphImporter, node: Node, held: list[Held], axis: int) -> Hel
         if isinstance(part.value, np.ndarray) and not part.value.any():
             parts.append(along)
             continue
-        # As large as one step of the neighbour, by adding nothing to it.
+        # As large as one step of the neighbour, by adding nothing to it; x[:-1] may have none.
         small = work.as_value(node, part.value, node.inputs[position])
-        step = work.add(node, nn.SqueezeOp(work.add(node, nn.SliceOp(one, axis, 0, 1)), [axis]))
+        like = one
+        while isinstance(like.owner, nn.SliceOp) and like.owner.axis.value.data == axis:
+            like = like.owner.input
+        step = work.add(node, nn.SqueezeOp(work.add(node, nn.SliceOp(like, axis, 0, 1)), [axis]))
         step = work.add(node, nn.UnsqueezeOp(step, [axis]))
         nothing = work.add(node, nn.BinaryOp("sub", step, step))
         parts.append(work.add(node, nn.BinaryOp("add", nothing, small)))

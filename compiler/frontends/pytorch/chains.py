@@ -24,6 +24,38 @@ LSTM = aten.lstm.input
 LAYERS = (LSTM, aten.gru.input, aten.rnn_tanh.input, aten.rnn_relu.input)
 
 
+@dataclass(frozen=True, eq=False)
+class WrittenCell:
+    """The target of a call that is one step of a cell that the model writes out.
+
+    A call's arguments are x [B, I], the states [B, n] and the constants; its results are the
+    states afterwards.
+
+    Attributes:
+        body: the step: the parts of x, the states and the constants in, the states out.
+        features: extents of the parts of x; their sum is I.
+        count: of the states.
+        shown: the state that is the output.
+    """
+
+    body: Graph
+    features: tuple[int, ...]
+    count: int
+    shown: int
+    __name__ = "written_cell"
+
+    def __call__(self, *_: Any) -> Any:
+        """Never: the graph is only read."""
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        return WRITTEN
+
+
+WRITTEN = "a cell that is written out"
+"""Name of calls of written-out cells."""
+
+
 @dataclass(frozen=True)
 class Chain:
     """Calls in the order in which they hand on their state."""
@@ -33,7 +65,17 @@ class Chain:
     @property
     def is_cell(self) -> bool:
         """Whether the calls are cells, not layers."""
-        return self.calls[0].target in CELLS
+        return self.calls[0].target in CELLS or self._written is not None
+
+    @property
+    def _written(self) -> WrittenCell | None:
+        target = self.calls[0].target
+        return target if isinstance(target, WrittenCell) else None
+
+    @property
+    def _shown(self) -> int:
+        """Which of a cell's states is its output."""
+        return self._written.shown if self._written else 0
 
     @property
     def batch_first(self) -> bool:
@@ -42,12 +84,16 @@ class Chain:
 
     def output(self, call: Node) -> list[Node]:
         """The nodes that are a call's output at its step."""
+        if self._written:
+            return _taken(call, self._shown)
         if self.is_cell and call.target is not LSTM_CELL:
             return [call]
         return _taken(call, 0)
 
     def states(self, call: Node) -> list[list[Node]]:
-        """The nodes of each state after a call; a cell's first state is its output."""
+        """The nodes of each state after a call; one of a cell's states is its output."""
+        if self._written:
+            return [_taken(call, n) for n in range(self._written.count)]
         if call.target is LSTM_CELL:
             return [_taken(call, 0), _taken(call, 1)]
         if self.is_cell:
@@ -58,7 +104,9 @@ class Chain:
         """Something between the steps, not the output, that is used outside of the chain."""
         for call, after in zip(self.calls, self.calls[1:], strict=False):
             states = self.states(call)
-            for node in [n for held in states[1 if self.is_cell else 0 :] for n in held]:
+            if self.is_cell:
+                del states[self._shown]
+            for node in [n for held in states for n in held]:
                 if any(user is not after for user in node.users):
                     return node
         return None
@@ -77,7 +125,7 @@ class Chain:
         first = self.calls[0]
         with graph.inserting_before(first):
             if self.is_cell:
-                count = 2 if first.target is LSTM_CELL else 1
+                count = len(self.states(first))
                 made = call_like(graph, first, first.target, stack, *first.args[1:])
                 made.meta[TIME] = "reverse" if reverse else "forward"
                 taken = [
@@ -107,7 +155,7 @@ def find_chains(graph: Graph) -> list[Chain]:
     after: dict[Node, list[Node]] = {}
     starts: list[Node] = []
     for node in graph.nodes:
-        if node.target in CELLS or node.target in LAYERS:
+        if node.target in CELLS or node.target in LAYERS or isinstance(node.target, WrittenCell):
             before = _before(node)
             if before is None:
                 starts.append(node)
@@ -134,7 +182,7 @@ def _before(node: Node) -> Node | None:
     for place, state in enumerate(states):
         if not isinstance(state, Node):
             return None
-        if layer or node.target is LSTM_CELL:
+        if layer or node.target is LSTM_CELL or isinstance(node.target, WrittenCell):
             if state.target is not operator.getitem or state.args[1] != place + layer:
                 return None
             source = state.args[0]

@@ -82,7 +82,7 @@ def composed(_: Importer, call: Call) -> Held:
 
 @handles("aten.selu", "aten.selu_", "aten.celu", "aten.celu_", "aten.log_sigmoid", "aten.mish",
          "aten.prelu", to="nn.unary and nn.binary")  # fmt: skip
-def written(_: Importer, call: Call) -> Held:
+def written(work: Importer, call: Call) -> Held:
     """Activations written with others."""
     x = _one(call)
     name = call.name.removeprefix("aten.").removesuffix("_")
@@ -101,8 +101,12 @@ def written(_: Importer, call: Call) -> Held:
     if name == "mish":
         return call.add(nn.BinaryOp("mul", x, unary("tanh", unary("softplus", x))))
     slope = call.constant("weight", "slope")
-    if slope.size != 1:
-        raise call.refuse("a slope for each channel", "one slope, or leaky_relu")
+    if slope.size != 1:  # max(x, 0) + slope min(x, 0), a slope for each channel
+        column = slope.reshape(-1, *[1] * (len(shape_of(x)) - 2))
+        low = unary(FunctionAttr.of("clip", float("-inf"), 0.0), x)
+        steep = work.named(f"{call.label()}.slope", column)
+        low = call.add(nn.BinaryOp("mul", low, steep))
+        return call.add(nn.BinaryOp("add", unary("relu", x), low))
     return unary(FunctionAttr.of("leaky_relu", float(slope.reshape(-1)[0])), x)
 
 

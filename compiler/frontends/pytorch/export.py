@@ -25,14 +25,17 @@ import mohaq.compiler.frontends.pytorch.attention
 import mohaq.compiler.frontends.pytorch.choice
 import mohaq.compiler.frontends.pytorch.dense
 import mohaq.compiler.frontends.pytorch.elementwise
+import mohaq.compiler.frontends.pytorch.norms
 import mohaq.compiler.frontends.pytorch.own
 import mohaq.compiler.frontends.pytorch.recurrent
 import mohaq.compiler.frontends.pytorch.shape
 import mohaq.compiler.frontends.pytorch.windows
+import mohaq.compiler.frontends.pytorch.written_cells
 import mohaq.compiler.modules  # noqa: F401  registers torch.ops.mohaq.*
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects.types import DYNAMIC
 from mohaq.compiler.frontends.pytorch.archive import check_archive
+from mohaq.compiler.frontends.pytorch.chains import WRITTEN
 from mohaq.compiler.frontends.pytorch.importer import (
     BECOMES,
     Importer,
@@ -49,7 +52,7 @@ from mohaq.compiler.program import Program
 WHOLE = (torch.int64, torch.int32)
 """Inputs of whole numbers; truth values are real numbers 0 and 1 in a program."""
 
-RECURRENT = ("aten.lstm", "aten.gru", "aten.rnn_tanh", "aten.rnn_relu", "mohaq.")
+RECURRENT = ("aten.lstm", "aten.gru", "aten.rnn_tanh", "aten.rnn_relu", WRITTEN, "mohaq.")
 
 
 def import_module(module: torch.nn.Module, example_inputs: tuple[Any, ...]) -> Program:
@@ -134,8 +137,9 @@ def _refuse_packed(name: str) -> Callable[[torch.nn.Module, tuple[Any, ...]], No
 def _sizes(free: Sequence[Free], which: int) -> Sizes:
     return Sizes(
         {
-            f.sizes[which]: sympy.Symbol(f"@{n}", integer=True, positive=True)
+            number: sympy.Symbol(f"@{n}", integer=True, positive=True) / divisor
             for n, f in enumerate(free)
+            for number, divisor in f.parts(which)
         }
     )
 

@@ -18,6 +18,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from mohaq.compiler.analysis.extents import Extents
 from mohaq.compiler.diagnostics import MohaqError
+from mohaq.compiler.frontends.extents import spread_to
 from mohaq.compiler.frontends.pytorch.nodes import (
     arguments_by_name,
     layer_path,
@@ -77,12 +78,12 @@ def handles(*names: str, to: str) -> Callable[[Handler], Handler]:
 class Sizes:
     """What the numbers in a graph mean.
 
-    symbols: a number that stands for a symbolic size wherever it appears, and its multiples
-    (modules are exported at sizes that appear nowhere else). hints: sizes that were frozen at
+    symbols: a number that stands for a symbolic size (or a part of one) wherever it appears, and
+    its multiples (modules are exported at sizes that appear nowhere else). hints: sizes that were frozen at
     export, which mean the symbol only where a tensor has that extent at the same place.
     """
 
-    symbols: Mapping[int, sympy.Symbol] = field(default_factory=dict)
+    symbols: Mapping[int, sympy.Expr] = field(default_factory=dict)
     hints: dict[sympy.Symbol, int] = field(default_factory=dict)
 
     def lift(self, number: Any) -> Any:
@@ -221,8 +222,24 @@ class Importer:
             if math.prod(found.extents) > LARGEST:
                 raise call.refuse("a constant of more elements than memory holds")
             return self.parameter(title, torch.full(found.extents, found.value))
-        if isinstance(found, (Filled, Repeated)):
-            raise call.refuse("its input is repeated to a symbolic size")
+        if isinstance(found, Filled):
+            some = [n if isinstance(n, int) else 1 for n in found.extents]
+            if math.prod(some) > LARGEST:
+                raise call.refuse("a constant of more elements than memory holds")
+            whole = self.parameter(title, torch.full(some, found.value))
+            found = Repeated(whole, found.extents)
+        if isinstance(found, Repeated):
+            made = spread_to(
+                found.value,
+                found.extents,
+                self.extents,
+                self.net.arguments,
+                self.sizes.same,
+                call.add,
+            )
+            if made is None:
+                raise call.refuse("its input is repeated to a size that no input of the model has")
+            return made
         if isinstance(found, NotKnown):
             raise call.refuse(f"it uses {found.what}, which the program does not compute")
         if isinstance(found, sympy.Expr):

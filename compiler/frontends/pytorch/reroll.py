@@ -27,6 +27,7 @@ from mohaq.compiler.frontends.pytorch.steps import (
     step_of,
 )
 from mohaq.compiler.frontends.pytorch.writes import check_writes, gather_writes
+from mohaq.compiler.frontends.pytorch.written import find_written
 
 aten = torch.ops.aten
 
@@ -100,6 +101,7 @@ class _Roller:
         check_writes(graph)
         keep_extents(graph)
         simplify(graph)
+        find_written(graph)
         self.chains = find_chains(graph)
         self.steps: dict[Node, Step] = {}
         self.groups: list[_Group] = []

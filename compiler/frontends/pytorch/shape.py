@@ -64,7 +64,8 @@ def filled_like(work: Importer, call: Call) -> Held:
 
 
 @handles(
-    "aten.transpose", "aten.t", "aten.permute", "aten.movedim", "aten.numpy_T", to="nn.transpose"
+    *("aten.transpose", "aten.t", "aten.permute", "aten.movedim", "aten.numpy_T", "aten.mT"),
+    to="nn.transpose",
 )
 def transpose(_: Importer, call: Call) -> Held:
     """Any permutation."""
@@ -78,6 +79,8 @@ def transpose(_: Importer, call: Call) -> Held:
         order.insert(target, order.pop(source))
     elif call.name in {"aten.t", "aten.numpy_T"}:
         order.reverse()
+    elif call.name == "aten.mT":
+        order[-2:] = order[:-3:-1]
     else:
         a, b = call.number("dim0") % rank, call.number("dim1") % rank
         order[a], order[b] = order[b], order[a]

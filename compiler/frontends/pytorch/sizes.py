@@ -18,13 +18,25 @@ Place = tuple[int, int]
 COMBINATIONS = 64
 """Groups tried for one size."""
 
+FACTORS = (1, 2, 4, 8)
+"""A size that must be even, or a multiple of 4 or 8, is tried as such."""
+
 
 @dataclass(frozen=True)
 class Free:
-    """A size that may vary: the places (input, extent) that have it, and two sizes to export at."""
+    """A size that may vary: the places (input, extent) that have it, and two sizes to export at.
+
+    factor: of which the size must be a multiple.
+    """
 
     places: tuple[tuple[int, int], ...]
     sizes: tuple[int, int]
+    factor: int = 1
+
+    def parts(self, which: int) -> list[tuple[int, int]]:
+        """(number, what the size is divided by for it): the size, its half and so on."""
+        divisors = [d for d in FACTORS if self.factor % d == 0]
+        return [(self.sizes[which] // d, d) for d in divisors]
 
 
 @dataclass(frozen=True)
@@ -87,11 +99,14 @@ def find_free(module: torch.nn.Module, signature: Signature) -> tuple[Free, ...]
         chosen = tuple(p for p in group if p not in done)
         if not chosen or len(chosen) < len(group):
             return
-        free = Free(chosen, (next(primes), next(primes)))
-        sized = [resized(inputs, [*found, free], which) for which in (0, 1)]
-        if all(_runs(module, signature.arguments(one)) for one in sized):
-            found.append(free)
-            done.update(chosen)
+        one, other = next(primes), next(primes)
+        for factor in FACTORS:
+            free = Free(chosen, (factor * one, factor * other), factor)
+            sized = [resized(inputs, [*found, free], which) for which in (0, 1)]
+            if all(_runs(module, signature.arguments(given)) for given in sized):
+                found.append(free)
+                done.update(chosen)
+                return
 
     by_both: dict[tuple[int, int], list[tuple[int, int]]] = {}
     by_size: dict[int, list[tuple[int, int]]] = {}

@@ -20,7 +20,7 @@ aten = torch.ops.aten
 
 MAY_SHARE = {
     "aten.alias", "aten.chunk", "aten.contiguous", "aten.detach", "aten.dropout", "aten.expand",
-    "aten.expand_as", "aten.flatten", "aten.movedim", "aten.narrow", "aten.numpy_T",
+    "aten.expand_as", "aten.flatten", "aten.mT", "aten.movedim", "aten.narrow", "aten.numpy_T",
     "aten.permute", "aten.reshape", "aten.select", "aten.slice", "aten.split",
     "aten.split_with_sizes", "aten.squeeze", "aten.t", "aten.to", "aten.transpose",
     "aten.type_as", "aten.unbind", "aten.unflatten", "aten.unsqueeze", "aten.view",

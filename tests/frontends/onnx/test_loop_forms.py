@@ -124,7 +124,7 @@ def loop(
         n("Shape", "x", "shape"),
         helper.make_node("Gather", ["shape", "one" if axis else "zero"], ["T"], axis=0),
         n("Sub", "T one", "T1"),
-        n("Concat", "axes_b four", "h_shape", axis=0) if False else n("Identity", "h0", "start"),
+        n("Identity", "h0", "start"),
     ]
     given, made = ["T", "yes", "start"], ["h_last"]
     if carried:
@@ -296,6 +296,10 @@ def test_scans_of_opset_8(reverse: int, lengths: bool) -> None:
         arguments.append(info("lens", WHOLE, ["B"]))
     results = [info("y", REAL, None), info("h_last", REAL, None)]
     made = close(helper.make_graph([node], "scan", arguments, results), 8)
+    if lengths and reverse:
+        with pytest.raises(mohaq.MohaqError, match="shows the last step first"):
+            mohaq.load(made)
+        return
     layer = compare(made, batch_first=True)
     assert isinstance(layer, nn.LiGruOp)
     assert layer.direction.data == ("reverse" if reverse else "forward")

@@ -197,20 +197,30 @@ def test_an_elman_network_written_out() -> None:
     assert compare(made, 1, 4) == ["nn.rnn"]
 
 
-def test_two_leaky_sums_are_none_of_ours() -> None:
+def leaky(keeps: float) -> onnx.ModelProto:
+    """h' = keeps h + tanh(...) / 2."""
     nodes = [
         n("MatMul", "x_t W", "a"),
         n("MatMul", "h R", "b"),
         n("Add", "a b", "v"),
         n("Tanh", "v", "t"),
         n("Mul", "t half", "th"),
-        n("Mul", "h half", "hh"),
+        n("Mul", "h keeps", "hh"),
         n("Add", "th hh", "h_next"),
     ]
-    weights = {"W": data(3, 4), "R": data(4, 4), "half": np.full(1, 0.5, dtype=np.float32)}
-    made = model(nodes, weights, ["h"], ["h_next"], "h_next", size=4)
+    constants = {"half": 0.5, "keeps": keeps}
+    weights = {k: np.full(1, v, dtype=np.float32) for k, v in constants.items()}
+    weights |= {"W": data(3, 4), "R": data(4, 4)}
+    return model(nodes, weights, ["h"], ["h_next"], "h_next", size=4)
+
+
+def test_a_leaky_unit_has_a_gate_that_is_fixed() -> None:
+    assert compare(leaky(0.5), 1, 4) == ["nn.ligru"]
+
+
+def test_a_leaky_sum_that_is_no_mean_is_none_of_ours() -> None:
     with pytest.raises(mohaq.MohaqError, match="no recurrent cell"):
-        mohaq.load(made)
+        mohaq.load(leaky(0.4))
 
 
 def loop_model(*, trips: int | None = None, decides: bool = False) -> onnx.ModelProto:

@@ -72,6 +72,25 @@ def two_views(m: Any, x: Tensor) -> Tensor:
     return made
 
 
+def decoder(m: Any, x: Tensor) -> Tensor:
+    h, c = (state[0] for state in m.rnn(x)[1])
+    y = torch.zeros(x.size(1), 2)
+    made = []
+    for _ in range(3):
+        h, c = m.cell(y, (h, c))
+        y = m.fc(h)
+        made.append(y)
+    return torch.stack(made)
+
+
+def norm_on_rows(m: Any, x: Tensor) -> Tensor:
+    y = m.rnn(x)[0]
+    y = y.view(y.size(0), y.size(1), 2, -1).sum(2).view(y.size(0), y.size(1), -1)
+    steps, batch = y.size(0), y.size(1)
+    made: Tensor = m.norm(y.view(steps * batch, -1)).view(steps, batch, -1)
+    return made
+
+
 MODELS: dict[str, Function] = {
     "rows and back": lambda: Model(
         rows_and_back, rnn=lstm(), fc=nn.Linear(4, 2), norm=nn.LayerNorm(2)
@@ -113,6 +132,25 @@ MODELS: dict[str, Function] = {
     "activations": lambda: Model(
         lambda m, x: F.selu(x) + F.mish(x) + F.logsigmoid(x) + F.celu(x) + m.p(x), p=nn.PReLU()
     ),
+    "one vector at every step": lambda: Model(
+        lambda m, x: m.rnn(torch.cat([x, x.mean(0).unsqueeze(0).repeat(x.size(0), 1, 1)], 2))[0],
+        rnn=nn.GRU(6, 4),
+    ),
+    "a decoder that begins at zero": lambda: Model(
+        decoder, rnn=lstm(), cell=nn.LSTMCell(2, 4), fc=nn.Linear(4, 2)
+    ),
+    "norm on rows of both ways": lambda: Model(
+        norm_on_rows, rnn=nn.GRU(3, 4, bidirectional=True), norm=nn.BatchNorm1d(4)
+    ),
+    "slopes of channels": lambda: Model(lambda m, x: m.p(x.permute(1, 2, 0)).mT, p=nn.PReLU(3)),
+    "norm by channels": lambda: Model(
+        lambda m, x: m.g(m.n(F.pad(x, (0, 0, 0, 0, 1, 1)).permute(1, 2, 0))),
+        n=nn.InstanceNorm1d(3, affine=True),
+        g=nn.GroupNorm(1, 3),
+    ),
+    "norm without a mean": lambda: Model(
+        lambda m, x: m.n(m.rnn(x)[0]), rnn=lstm(), n=nn.RMSNorm(4)
+    ),
     "copies": lambda: Model(lambda m, x: m.rnn(x.repeat(1, 1, 2))[0], rnn=nn.GRU(6, 4)),
     "double precision": lambda: Model(
         lambda m, x: m.rnn(x.double())[0].float(), rnn=lstm()
@@ -124,6 +162,17 @@ MODELS: dict[str, Function] = {
 def test_models_as_people_write_them(name: str) -> None:
     torch.manual_seed(0)
     check(MODELS[name](), (torch.randn(*SHAPE),), [(torch.randn(*s),) for s in OTHERS])
+
+
+def test_two_steps_side_by_side() -> None:
+    """The length must be even; the example's is, and every other even one works."""
+    torch.manual_seed(0)
+    module = Model(
+        lambda m, x: m.rnn(x.view(x.size(0), x.size(1) // 2, -1))[0],
+        rnn=nn.LSTM(6, 4, batch_first=True),
+    )
+    sizes = ((1, 2), (3, 6), (2, 60))
+    check(module, (torch.randn(2, 4, 3),), [(torch.randn(b, t, 3),) for b, t in sizes])
 
 
 def test_unbatched_layers() -> None:
@@ -165,15 +214,6 @@ def test_torch_fx_takes_what_torch_export_refuses() -> None:
     assert [op.label for op in mohaq.load(Checked(), (x,)).layers()] == ["rnn", "fc"]
 
 
-def by_hand(m: Any, x: Tensor) -> Tensor:
-    h = torch.zeros(x.size(1), 3)
-    made = []
-    for t in range(x.size(0)):
-        h = torch.tanh(m.ahead(x[t]) + m.back(h))
-        made.append(h)
-    return torch.stack(made)
-
-
 def branch(_: Any, x: Tensor) -> Tensor:
     y = x * 2
     if y.sum() > 0:
@@ -190,10 +230,6 @@ def packed(m: Any, x: Tensor) -> Tensor:
 
 REFUSED: dict[str, tuple[Function, str]] = {
     "branch": (lambda: Model(branch), r"test_models\.py:\d+.*control flow must not"),
-    "by hand": (
-        lambda: Model(by_hand, ahead=nn.Linear(3, 3), back=nn.Linear(3, 3)),
-        r"test_models\.py:\d+.*loop over the input.*operations at one length",
-    ),
     "packed": (lambda: Model(packed, rnn=lstm()), r"'rnn'.*LSTM on packed sequences.*padded"),
     "length": (lambda: Model(lambda _, x: x / x.size(0)), "uses the size of the input as a number"),
     "places": (lambda: Model(lambda _, x: x.max(0)[1] * 1.0), "places of a maximum"),
