@@ -100,10 +100,11 @@ class SilagoBackend(Backend):
         return run_folder(folder, inputs)
 
     def dialects(self) -> tuple[Dialect, ...]:
-        """The dialect of phases."""
+        """Phases, and the instructions of the cells."""
+        from mohaq.backends.silago.dialect import Silago
         from mohaq.backends.silago.dialect_phases import Phase
 
-        return (Phase,)
+        return (Phase, Silago)
 
     def passes(self) -> Mapping[str, type[ModulePass]]:
         """`legalize-for-silago` and `lower-to-silago`."""

@@ -131,15 +131,15 @@ class Line:
         mode = RaccuMode.ADD if by >= 0 else RaccuMode.SUB
         self.put(Raccu(int(mode), register, abs(by), register, operand1_sd=1))
 
-    def read_rows(self, register: int, count: int, block: int) -> None:
-        """Fetch rows from the address in a register on into blocks; SRAM decodes now.
+    def read_rows(self, at: int, count: int, block: int, *, register: bool = True) -> None:
+        """Fetch rows from an address, or from the one in a register, into blocks; SRAM decodes now.
 
         The first block is stored at the SRAM's decode edge + 9.
         """
         self.put(
             Sram(
-                init_addr=register,
-                init_addr_sd=1,
+                init_addr=at,
+                init_addr_sd=int(register),
                 init_delay=self.delay,
                 l1_iter=count - 1,
                 hops=self.hops,
@@ -147,13 +147,13 @@ class Line:
             block_write(block, count, READ_DELAY + SLACK),
         )
 
-    def write_rows(self, register: int, count: int, block: int) -> None:
-        """Store blocks to rows from the address in a register on, a row every second edge."""
+    def write_rows(self, at: int, count: int, block: int, *, register: bool = True) -> None:
+        """Store blocks to rows from an address, or from the one in a register, every second edge."""
         self.put(
             Sram(
                 rw=1,
-                init_addr=register,
-                init_addr_sd=1,
+                init_addr=at,
+                init_addr_sd=int(register),
                 l1_iter=count - 1,
                 l1_delay=1,
             ),

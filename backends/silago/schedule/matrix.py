@@ -39,8 +39,8 @@ W_BLOCK, X_BLOCK, OUT_BLOCK = 0, 1, 2
 OUT_WORDS = 32
 """Results that a run can hold: blocks 2 and 3."""
 
-W_REGISTER, X_REGISTER, OUT_REGISTER, ROW_REGISTER = 0, 1, 2, 3
-"""Address of the weights, distance from there to the input, result word, result row."""
+W_REGISTER, X_REGISTER, OUT_REGISTER = 0, 1, 2
+"""Address of the weights, distance from there to the input, result word."""
 
 LONGEST_PATTERN = 64
 
@@ -145,20 +145,24 @@ def matrix_program(run: MatrixRun, row: int) -> tuple[tuple[Instruction, ...], i
     period = CHUNK * chunks + (lanes + 1 if run.drained else 2)
     line = Line(row)
     line.route(write=False)
-    line.set_register(OUT_REGISTER, place.input_row + (first - 1) % place.chunks)
+    # One group needs no loop and no registers: short programs are loaded faster.
+    many = place.groups > 1
+    before, results = place.input_row + (first - 1) % place.chunks, place.result_row
+    results += row * place.out_rows
     # Fills the result blocks as well: what no group writes is stored with the rest.
-    line.read_rows(OUT_REGISTER, 1 + place.out_rows, X_BLOCK)
+    line.read_rows(before, 1 + place.out_rows, X_BLOCK, register=False)
     fetched = line.now + 8 + place.out_rows
     line.connect()
     line.put(BwConfig(int(run.format)))
-    line.set_register(W_REGISTER, 0)
-    line.set_register(X_REGISTER, place.input_row + first)
-    line.set_register(OUT_REGISTER, CHUNK * OUT_BLOCK)
-    line.set_register(ROW_REGISTER, place.result_row + row * place.out_rows)
+    if many:
+        line.set_register(W_REGISTER, 0)
+        line.set_register(X_REGISTER, place.input_row + first)
+        line.set_register(OUT_REGISTER, CHUNK * OUT_BLOCK)
     line.wait_until(max(line.now, fetched))
-    line.loop(place.groups)
+    if many:
+        line.loop(place.groups)
     start = line.now
-    _stream(line, chunks)
+    _stream(line, chunks, 0 if many else place.input_row + first)
     if begins and run.drained:
         line.wait_until(start + 7 - lanes)
         _drain(line, run, lanes)
@@ -168,7 +172,7 @@ def matrix_program(run: MatrixRun, row: int) -> tuple[tuple[Instruction, ...], i
     else:
         line.wait_until(start + 8)
     _operands(line, chunks)
-    if place.groups > 1:
+    if many:
         line.step_register(W_REGISTER, chunks)
         line.step_register(X_REGISTER, -chunks)
     line.wait_until(start + period - 2)
@@ -178,16 +182,17 @@ def matrix_program(run: MatrixRun, row: int) -> tuple[tuple[Instruction, ...], i
         line.put(
             Refi(
                 port_no=int(Port.W1),
-                init_addr=OUT_REGISTER,
-                init_addr_sd=1,
+                init_addr=OUT_REGISTER if many else CHUNK * OUT_BLOCK,
+                init_addr_sd=int(many),
                 l1_iter=lanes - 1 if run.drained else 0,
                 init_delay=delay,
             )
         )
-        line.step_register(OUT_REGISTER, lanes if run.drained else 1)
-    else:
-        line.wait_until(start + period)
-    line.end_loop()
+        if many:
+            line.step_register(OUT_REGISTER, lanes if run.drained else 1)
+    line.wait_until(start + period)
+    if many:
+        line.end_loop()
     end = line.now
     if last_part and run.drained:
         line.wait_until(end + 7 - lanes)
@@ -195,7 +200,7 @@ def matrix_program(run: MatrixRun, row: int) -> tuple[tuple[Instruction, ...], i
     line.wait_until(end + 9)
     if last_part:
         line.route(write=True)
-        line.write_rows(ROW_REGISTER, place.out_rows, OUT_BLOCK)
+        line.write_rows(results, place.out_rows, OUT_BLOCK, register=False)
         line.wait_until(line.now + 2 + 2 * place.out_rows)
     return line.finish(), line.now - 1
 
@@ -210,16 +215,20 @@ def _drain(line: Line, run: MatrixRun, lanes: int) -> None:
         line.put(Dpu(mode=int(DRAIN), io_change=lane, shift=_field(run.shift)))
 
 
-def _stream(line: Line, chunks: int) -> None:
-    """Weights and input of one group: two rows every 16 edges."""
+def _stream(line: Line, chunks: int, distance: int) -> None:
+    """Weights and input of one group: two rows every 16 edges.
+
+    distance: from the weights at row 0 to the input, or 0 when registers hold the addresses.
+    """
+    registers = not distance
     line.put(
         Sram(
-            init_addr=W_REGISTER,
-            init_addr_sd=1,
+            init_addr=W_REGISTER if registers else 0,
+            init_addr_sd=int(registers),
             init_delay=line.delay,
             l1_iter=1,
-            l1_step=X_REGISTER,
-            l1_step_sd=1,
+            l1_step=X_REGISTER if registers else distance,
+            l1_step_sd=int(registers),
             l2_iter=chunks - 1,
             l2_step=1,
             l2_delay=CHUNK - 2,

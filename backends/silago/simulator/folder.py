@@ -75,7 +75,8 @@ def _run(
     rows = {n: np.asarray(images[n]) for n in images}
     host = Host(data | {"programs": programs}, fabric, vectors, rows, execute, counters.COUNTERS)
     outputs = host.run(given)
-    frames, batch = given[0].shape[:2]
+    # Rows [N, F] without time are N frames of one sequence.
+    frames, batch = given[0].shape[:2] if given[0].ndim > 2 else (len(given[0]), 1)
     workload = Workload(int(frames), int(batch), carried_state=len(given) > 1)
     each = {name: counters.vector(c) for name, c in host.counts.items()}
     total = np.sum(list(each.values()), axis=0)

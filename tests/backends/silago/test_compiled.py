@@ -24,6 +24,7 @@ from mohaq.backends.silago.simulator.folder import run_folder
 from mohaq.backends.silago.verify import check
 from mohaq.compiler.analysis.storage import calibrated_table
 from mohaq.compiler.diagnostics import MohaqError
+from mohaq.compiler.dialects.types import DYNAMIC
 from mohaq.compiler.interpreters.integer import run_integer
 from mohaq.compiler.metrics import get_metric
 from mohaq.compiler.network import Network
@@ -75,13 +76,16 @@ def test_a_deep_network(name: str, bits: int, tmp_path: Path) -> None:
     legal, lowered = emitted(program, name, bits, tmp_path)
     inputs = random_inputs(legal, 4, 2)
     target = BACKEND.load_target(name)
-    runs = [run_folder(tmp_path, inputs, engine=e) for e in ("cycle", "fast")]
-    expected = run_integer(legal, inputs)
+    run = BACKEND.simulate(tmp_path, inputs, Options())
+    for ours, theirs in zip(run.outputs, run_integer(legal, inputs), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
     estimate = BACKEND.estimate(lowered, target, Workload(4, 2), Options())
-    for run in runs:
-        for ours, theirs in zip(run.outputs, expected, strict=True):
-            np.testing.assert_array_equal(ours, theirs)
-        assert run.measured == estimate
+    assert run.measured == estimate
+    step = [inputs[0][:1, :1]]
+    plain = run_folder(tmp_path, step, engine="cycle")
+    fast = run_folder(tmp_path, step, engine="fast")
+    assert plain.measured == fast.measured
+    np.testing.assert_array_equal(plain.outputs[0], fast.outputs[0])
     table = calibrated_table(program).table
     space = BACKEND.space(table, target)
     genome = space.encode(dict.fromkeys(calibrated_table(program).searched(), bits))
@@ -124,6 +128,21 @@ def test_products_of_any_shape(features: int, name: str, bits: int, tmp_path: Pa
     np.testing.assert_array_equal(run.outputs[0], run_integer(legal, inputs)[0])
     target = BACKEND.load_target(name)
     assert run.measured == BACKEND.estimate(lowered, target, Workload(2), Options())
+
+
+def test_rows_without_time(tmp_path: Path) -> None:
+    """A program that takes [N, F]: N frames."""
+    rng = np.random.default_rng(0)
+    net = Network()
+    y = net.linear("fc", net.argument([DYNAMIC, 6]), tensor(rng, 5, 6), tensor(rng, 5))
+    program = net.finish([y])
+    calibrate(program, [tensor(rng, 7, 6)])
+    legal, lowered = emitted(program, "silago-mohaq", 8, tmp_path)
+    inputs = [rng.integers(-(1 << 15), 1 << 15, (4, 6))]
+    run = BACKEND.simulate(tmp_path, inputs, Options())
+    np.testing.assert_array_equal(run.outputs[0], run_integer(legal, inputs)[0])
+    target = BACKEND.load_target("silago-mohaq")
+    assert run.measured == BACKEND.estimate(lowered, target, Workload(4), Options())
 
 
 @pytest.mark.parametrize(("name", "bits"), CASES)
