@@ -223,8 +223,9 @@ class Dpu(Instruction):
     """Sets the mode of the datapath and clears its accumulators.
 
     `shift` is our `wide_acc` extension: an arithmetic right shift of the lane accumulators before
-    the output saturates. It travels in the fixed bits 15:10 as `shift XOR 2`, so that 0 gives the
-    fixed value; the public RTL ignores those bits.
+    the output saturates; from 32 on its six bits stand for shifts to the left (shift - 64). It
+    travels in the fixed bits 15:10 as `shift XOR 2`, so that 0 gives the fixed value; the public
+    RTL ignores those bits.
     """
 
     mode: int

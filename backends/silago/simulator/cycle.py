@@ -97,7 +97,7 @@ class CycleEngine:
             )
             self.counters["words_loaded"] += len(words)
         self.streams: list[_Stream] = []
-        self.busy: dict[tuple[int, int], int] = {}
+        self.busy: dict[tuple[tuple[int, int], int], int] = {}
         self.bus: dict[int, dict[tuple[int, int], list[int]]] = {}
         self.writes: list[tuple[int, int, int, int, int]] = []
         self.sram_writes: list[tuple[int, int, int, int]] = []
@@ -344,12 +344,12 @@ class CycleEngine:
         access = sram_access(i, regs)
         first = edge + self.fabric.write_base + hops + access.delay
         tile = divmod(code, self.fabric.cols)
-        if not i.rw:
-            arrival = edge + hops
-            if arrival <= self.busy.get(tile, -1):
-                self.counters["lost_reads"] += 1
-                return
-            self.busy[tile] = arrival + access.delay + access.span
+        # Each direction of a tile takes a new pattern two edges after the end of the one before.
+        arrival = edge + hops
+        if arrival < self.busy.get((tile, i.rw), 0):
+            self.counters["lost_patterns"] += 1
+            return
+        self.busy[tile, i.rw] = arrival + access.delay + access.span + 2
         self.streams.append(_Stream(cell, tile, hops, bool(i.rw), Pattern(access, first)))
 
     # -- begin and end ----------------------------------------------------------------------------

@@ -54,7 +54,7 @@ class FastEngine:
         loops = np.zeros((cells, 4, 6), dtype=np.int64)
         slots = np.zeros((cells, 6, kernels.SLOT_COLUMNS), dtype=np.int64)
         streams = np.zeros((STREAMS, kernels.SLOT_COLUMNS), dtype=np.int64)
-        busy = np.full((fabric.tile_rows * fabric.cols, 2), -1, dtype=np.int64)
+        busy = np.full((fabric.tile_rows * fabric.cols, 3), -1, dtype=np.int64)
         due_out = np.full((cells, ring), -1, dtype=np.int64)
         due = np.full((cells, ring, 4), -1, dtype=np.int64)
         clear_at = np.full(cells, -1, dtype=np.int64)
@@ -124,7 +124,7 @@ class FastEngine:
             "macs_4": counters[k.N_MAC4], "sram_bits_read": counters[k.N_READ_BITS],
             "sram_bits_written": counters[k.N_WRITE_BITS], "words_loaded": self.words,
             "decodes": counters[k.N_DECODES], "rf_words_read": counters[k.N_RF_READ],
-            "rf_words_written": counters[k.N_RF_WRITE], "lost_reads": counters[k.N_LOST],
+            "rf_words_written": counters[k.N_RF_WRITE], "lost_patterns": counters[k.N_LOST],
         }  # fmt: skip
         for mode, name in enumerate(DPU_MODES):
             found[f"dpu_{name}"] = counters[k.N_MODES + mode]

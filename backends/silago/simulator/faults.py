@@ -51,6 +51,6 @@ MESSAGES = {
 
 def fault(code: int, row: int, col: int, edge: int, value: int = 0) -> MohaqError:
     """The error of a fault in cell (row, col) at an edge."""
-    return MohaqError(
-        MESSAGES[Fault(code)].format(value=value), where=f"cell ({row}, {col}), edge {edge}"
-    )
+    # Which of the patterns in a tile came second is no fact: they meet at one edge.
+    place = "" if code in {Fault.TILE_TWICE, Fault.ENDLESS} else f"cell ({row}, {col}), "
+    return MohaqError(MESSAGES[Fault(code)].format(value=value), where=f"{place}edge {edge}")

@@ -101,7 +101,7 @@ class Host:
             self._count(layer, name, int(run.counters.get(name, 0)))
         for name, kinds in (("nonlinear", NONLINEAR), ("elementwise", ELEMENTWISE)):
             self._count(layer, name, sum(int(run.counters.get(k, 0)) for k in kinds))
-        if run.counters.get("lost_reads", 0):
+        if run.counters.get("lost_patterns", 0):
             raise MohaqError("a memory tile lost a read", where=f"layer '{layer}'")
         self._count(layer, "run_cycles", run.cycles)
         self._count(layer, "cycles", run.cycles)

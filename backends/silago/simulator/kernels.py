@@ -605,10 +605,10 @@ def advance(
                 continue
             cell = stream[S_CELL]
             tile = stream[S_TILE]
-            if busy[tile, 1] == edge:
+            if busy[tile, 2] == edge:
                 problem[0], problem[1], problem[2] = cell, edge, 0
                 return -1 - F_TWICE
-            busy[tile, 1] = edge
+            busy[tile, 2] = edge
             counters[N_LAST_ACCESS] = edge
             at = _address(stream) & MASK
             if at >= depth:
@@ -685,11 +685,10 @@ def advance(
                 stream[S_TILE] = tile
                 stream[S_HOPS] = hops
                 stream[S_WRITE] = line[A]
-                if not line[A]:
-                    if edge + hops <= busy[tile, 0]:
-                        counters[N_LOST] += 1
-                        stream[ACTIVE] = 0
-                    else:
-                        busy[tile, 0] = stream[NEXT] - write_base + _span(stream)
+                if edge + hops < busy[tile, line[A]]:
+                    counters[N_LOST] += 1
+                    stream[ACTIVE] = 0
+                else:
+                    busy[tile, line[A]] = stream[NEXT] - write_base + _span(stream) + 2
             _control(line, seq[cell], loops[cell], regs[cell], edge, compared[cell])
     return last

@@ -90,7 +90,7 @@ def reset(fabric: Fabric) -> State:
 
 COUNTERS = (
     "macs_16", "macs_8", "macs_4", "sram_bits_read", "sram_bits_written", "words_loaded",
-    "decodes", "rf_words_read", "rf_words_written", "lost_reads",
+    "decodes", "rf_words_read", "rf_words_written", "lost_patterns",
 )  # fmt: skip
 """Counters of a run, besides `dpu_<mode>` (operations a NACU did, whole words)."""
 

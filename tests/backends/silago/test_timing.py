@@ -257,9 +257,21 @@ def test_a_second_read_of_a_busy_tile_is_lost(engine: Engine) -> None:
     first = [isa.Route(1, 0, 1, 0, 0, 0), isa.Sram(l1_iter=9)]
     second = [isa.Route(1, 0, 1, 0, 0, 1), isa.Wait(2), late, block]
     found, _ = execute({(0, 0): first, (1, 0): second}, engine, state)
-    assert found.counters["lost_reads"] == 1
+    assert found.counters["lost_patterns"] == 1
     # Its blocks pass at 14, 16, 18, 20; the first reader's rows are on the column until 17.
     assert [int(block.any()) for block in state.rf[1, 0].reshape(4, 16)] == [1, 1, 0, 0]
+
+
+@engines
+@pytest.mark.parametrize("write", [0, 1])
+@pytest.mark.parametrize(("gap", "lost"), [(1, 1), (2, 0)])
+def test_a_tile_takes_the_next_pattern_two_edges_after_the_last(
+    engine: Engine, write: int, gap: int, lost: int
+) -> None:
+    pattern = isa.Sram(rw=write, l1_iter=3, l1_delay=1, init_delay=2)
+    program = [isa.Route(1, 0, 1, 0, write), pattern, isa.Wait(2 + 6 + gap - 2), pattern]
+    found, _ = execute({(0, 0): program}, engine)
+    assert found.counters.get("lost_patterns", 0) == lost
 
 
 @engines
