@@ -107,7 +107,7 @@ def _drop_unused(program: Program) -> None:
     }
     top = program.module.body.block
     for op in list(top.ops):
-        if isinstance(op, qnn.TableOp) and op.sym_name.data not in used:
+        if isinstance(op, (qnn.TableOp, qnn.PiecewiseOp)) and op.sym_name.data not in used:
             top.erase_op(op)
     program.prune_parameters()
 

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 
-from mohaq.backends.base import Estimate
+from mohaq.backends.base import Estimate, Target
 from mohaq.compiler.analysis.layers import LayerTable
 from mohaq.compiler.assignment import Slot
 from mohaq.compiler.driver.host import HostPlan
@@ -74,6 +74,16 @@ def print_estimate(estimate: Estimate, title: str = "Estimate") -> None:
         f"{title} for {load.frames} frames{batch}", ("layer", "cycles", "latency", "energy"), rows
     )
     say(f"on the target: {kib(estimate.size_bytes)} of weights, vectors and tables")
+
+
+def print_limit(estimate: Estimate, target: Target) -> None:
+    """Say it when a model is larger than its target's `model_bytes`; a search refuses such ones."""
+    limit = target.constants.get("model_bytes")
+    if limit is not None and estimate.size_bytes > limit.value:
+        say(
+            f"over the limit: '{target.name}' takes models of {kib(int(limit.value))}, and a search "
+            "refuses larger ones"
+        )
 
 
 def print_stages(stages: Mapping[str, Program]) -> None:

@@ -49,7 +49,8 @@ class Layer:
     are 0 for layers without one. `fixed` are the slots that always have 16 bits and a grid;
     those of `unit` are bounded by one and held in Q0.15. `peepholes` counts the recurrent
     vectors of a direction. `functions` are the functions of a cell with their parameters,
-    direction by direction; a table of one has `table_points` points.
+    direction by direction; a table of one has `table_points` points. `clipped`: the sums in
+    front of them are limited.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Layer:
     peepholes: int = 0
     functions: tuple[str, ...] = ()
     table_points: int = TABLE_SIZE
+    clipped: bool = False
     fixed: tuple[str, ...] = ()
     unit: tuple[str, ...] = ()
 
@@ -258,6 +260,7 @@ def _simple_row(row: Layer, op: GruOp | RnnOp | LiGruOp) -> Layer:
         recurrent_bias=isinstance(op, GruOp) and op.recurrent_bias is not None,
         reset_after=not isinstance(op, GruOp) or op.resets_after,
         functions=tuple(_function_text(f) for one in functions for f in one),
+        clipped=op.limit is not None,
         fixed=("gate", "state"),
         # A rounded convex combination of bounded candidates, or a bounded value itself.
         unit=("state",) if all(is_bounded(one[-1]) for one in functions) else (),
@@ -279,6 +282,7 @@ def _lstm_row(row: Layer, op: LstmOp) -> Layer:
         projected=op.projection is not None,
         peepholes=(gates - 1) * (op.peephole is not None),
         functions=tuple(_function_text(f) for one in functions for f in one),
+        clipped=op.limit is not None,
         fixed=("gate", "state", "output", *extra),
         unit=("output",) if bounded else (),
     )

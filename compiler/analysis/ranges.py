@@ -20,9 +20,9 @@ from xdsl.ir import Block, Operation, SSAValue
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import qnn
 from mohaq.compiler.dialects.param import LoadOp
-from mohaq.compiler.dialects.qnn.table import TableOp
+from mohaq.compiler.dialects.qnn.table import functions_of
 from mohaq.compiler.dialects.types import DYNAMIC, int_range, int_width, shape_of
-from mohaq.compiler.interpreters.integer import interpolate, round_shift
+from mohaq.compiler.interpreters.integer import floor_shift, interpolate, round_shift
 from mohaq.compiler.program import Program
 
 Ints = npt.NDArray[np.int64]
@@ -105,9 +105,8 @@ class _Analysis:
         self._program = program
         self._found = Ranges()
         self._tables = {
-            op.sym_name.data: _Extremes(op.values())
-            for op in program.module.body.block.ops
-            if isinstance(op, TableOp)
+            name: _Extremes(points)
+            for name, points in functions_of(program.module.body.block.ops).items()
         }
 
     def run(self) -> Ranges:
@@ -181,6 +180,8 @@ class _Analysis:
         match op:
             case qnn.MatmulOp():
                 total, self._found.partial[op] = _product(*given)
+                if op.acc.saturates:
+                    total = self._found.partial[op] = _saturated(self._found.partial[op], total, op)
                 return (total,)
             case qnn.LookupOp():
                 return (self._tables[op.table.root_reference.data].over(given[0]),)
@@ -211,6 +212,8 @@ def _elementwise(op: Operation, given: Sequence[Interval]) -> Interval:
             return _clamped(given[0], op.result)
         case qnn.RequantizeOp():
             return _clamped(Interval(*(_rescaled(op, x) for x in (low[0], high[0]))), op.result)
+        case qnn.ShrOp():
+            return _clamped(Interval(*(_shifted(op, x) for x in (low[0], high[0]))), op.result)
         case qnn.SliceOp():
             part = slice(op.offset.value.data, op.offset.value.data + op.size.value.data)
             return Interval(low[0][..., part], high[0][..., part])
@@ -229,6 +232,19 @@ def _rescaled(op: qnn.RequantizeOp, x: Ints) -> Ints:
     runs = zip(np.split(x, len(scales), axis=-1), scales, strict=True)
     joined: Ints = np.concatenate([round_shift(run * m, s) for run, (m, s) in runs], axis=-1)
     return joined
+
+
+def _shifted(op: qnn.ShrOp, x: Ints) -> Ints:
+    runs = zip(np.split(x, len(op.amounts()), axis=-1), op.amounts(), strict=True)
+    joined: Ints = np.concatenate([floor_shift(run, s) for run, s in runs], axis=-1)
+    return joined
+
+
+def _saturated(partial: Interval, total: Interval, op: qnn.MatmulOp) -> Interval:
+    """Sums of a clamping accumulator: exact where no partial sum leaves it."""
+    low, high = int_range(op.acc.width.data)
+    safe = (partial.low >= low) & (partial.high <= high)
+    return Interval(np.where(safe, total.low, low), np.where(safe, total.high, high))
 
 
 def _clamped(found: Interval, result: SSAValue) -> Interval:

@@ -30,7 +30,7 @@ from xdsl.utils.hints import isa
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import qnn
 from mohaq.compiler.dialects.param import LoadOp
-from mohaq.compiler.dialects.qnn.table import TableOp, reading
+from mohaq.compiler.dialects.qnn.table import PiecewiseOp, TableOp, reading
 from mohaq.compiler.dialects.types import DYNAMIC, int_range, int_width
 from mohaq.compiler.parameters import ParameterStore
 from mohaq.compiler.program import Program
@@ -49,6 +49,20 @@ def saturate(x: Array, value: SSAValue) -> Array:
 def round_shift(x: Array, shift: int) -> Array:
     """(x + 2^(shift-1)) >> shift, arithmetic; shift 0 leaves x alone."""
     return (x + (1 << (shift - 1))) >> shift if shift else x
+
+
+def floor_shift(x: Array, shift: int) -> Array:
+    """floor(x / 2^shift); a negative shift multiplies."""
+    return x >> shift if shift >= 0 else x << -shift
+
+
+def saturating_product(x: Array, w: Array, bits: int) -> Array:
+    """x W^T of [..., K] and [N, K], clamped to `bits` after each of the K additions in order."""
+    low, high = int_range(bits)
+    total = np.zeros((*x.shape[:-1], w.shape[0]), dtype=np.int64)
+    for k in range(w.shape[1]):
+        np.clip(total + x[..., k, None] * w[:, k], low, high, out=total)
+    return total
 
 
 def interpolate(x: Array, points: Array) -> Array:
@@ -77,8 +91,10 @@ class QnnFunctions(InterpreterFunctions):
 
     @impl(qnn.MatmulOp)
     def run_matmul(self, _: Interpreter, op: qnn.MatmulOp, args: PythonValues) -> PythonValues:
-        """x W^T; a sum beyond the stated bound is an error of the program."""
+        """x W^T, clamped after every addition if need be; a sum beyond the stated bound is an error of the program."""
         x, w = args
+        if op.acc.saturates:
+            return (saturating_product(x, w, op.acc.width.data),)
         total = x @ w.T
         if total.size and max(int(total.max()), -int(total.min())) > op.acc.bound.data:
             raise InterpretationError(f"a sum exceeds its bound {op.acc.bound.data}")
@@ -123,6 +139,13 @@ class QnnFunctions(InterpreterFunctions):
         """x * 2^amount."""
         return (args[0] << op.amount.value.data,)
 
+    @impl(qnn.ShrOp)
+    def run_shr(self, _: Interpreter, op: qnn.ShrOp, args: PythonValues) -> PythonValues:
+        """clamp(floor(x / 2^s)), with s of the channel's run."""
+        runs = np.split(args[0], len(op.amounts()), axis=-1)
+        parts = [floor_shift(run, s) for run, s in zip(runs, op.amounts(), strict=True)]
+        return (saturate(np.concatenate(parts, axis=-1), op.result),)
+
     @impl(qnn.RsubOp)
     def run_rsub(self, _: Interpreter, op: qnn.RsubOp, args: PythonValues) -> PythonValues:
         """constant - x."""
@@ -134,7 +157,7 @@ class QnnFunctions(InterpreterFunctions):
     ) -> PythonValues:
         """The table's value."""
         table = interpreter.get_op_for_symbol(op.table)
-        assert isinstance(table, TableOp)
+        assert isinstance(table, (TableOp, PiecewiseOp))
         return (interpolate(args[0], np.array(table.values(), dtype=np.int64)),)
 
     @impl(qnn.SplitOp)

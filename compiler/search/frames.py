@@ -85,6 +85,34 @@ class Matmul(FrameOp):
 
 
 @dataclass(frozen=True)
+class SaturatingMatmul(FrameOp):
+    """x W^T, clamped after every addition in the order of K.
+
+    Where the sum of |x||w| fits the accumulator no addition clamps, and the exact product is the
+    value; only the other sums are formed in order. `weight` and `magnitude` are [K, N] in a type
+    that keeps sums exact, `rows` is [N, K].
+    """
+
+    x: int
+    weight: npt.NDArray[Any]
+    magnitude: npt.NDArray[Any]
+    rows: Ints
+    low: int
+    high: int
+
+    def run(self, values: Values, goal: Frames | None) -> None:  # noqa: ARG002
+        """See the class."""
+        x = _get(values, self.x)
+        held = x.astype(self.weight.dtype)
+        total = (held @ self.weight).astype(np.int64)
+        where = np.argwhere(np.abs(held) @ self.magnitude > self.high)
+        if where.size:
+            whole = np.ascontiguousarray(x, dtype=np.int64)
+            kernels.saturating_sums(whole, self.rows, where, self.low, self.high, total)
+        values[self.result] = total
+
+
+@dataclass(frozen=True)
 class Sum(FrameOp):
     """Sum of several products."""
 
@@ -214,6 +242,12 @@ def frame_op(
         if weight is None:
             raise MohaqError("a matrix product of two computed values cannot be evaluated")
         kind = gemm_dtype(op.acc.bound.data)
+        if op.acc.saturates:
+            columns = np.ascontiguousarray(weight.T, dtype=kind)
+            low, high = int_range(op.acc.width.data)
+            return SaturatingMatmul(
+                number(op.result), x, columns, np.abs(columns), weight, low, high
+            )
         return Matmul(number(op.result), x, np.ascontiguousarray(weight.T, dtype=kind))
     if isinstance(op, qnn.RequantizeOp):
         x = number(op.input)
@@ -252,6 +286,8 @@ def _function(op: Operation, tables: Mapping[str, tuple[int, ...]]) -> Callable[
         case qnn.ShlOp():
             amount = op.amount.value.data
             return lambda x: x << amount
+        case qnn.ShrOp():
+            return _shift(op)
         case qnn.RsubOp():
             constant = op.constant.value.data
             return lambda x: constant - x
@@ -273,6 +309,15 @@ def _function(op: Operation, tables: Mapping[str, tuple[int, ...]]) -> Callable[
             return lambda x: interpolate(x, points)
         case _:
             raise MohaqError(f"the evaluator cannot run '{op.name}' on frames")
+
+
+def _shift(op: qnn.ShrOp) -> Callable[[Ints], Ints]:
+    amounts = np.array(op.amounts(), dtype=np.int64)
+    each = np.repeat(amounts, shape_of(op.result)[-1] // len(amounts))
+    width, signed = int_width(op.result)
+    low, high = int_range(width, signed=signed)
+    right, left = np.maximum(each, 0), np.maximum(-each, 0)
+    return lambda x: np.clip((x << left) >> right, low, high)
 
 
 def _concatenate(*parts: Ints) -> Ints:
@@ -330,6 +375,6 @@ def _reads(op: FrameOp) -> tuple[int, ...]:
         return tuple(n for n in op.operands if n is not None)
     if isinstance(op, Sum):
         return op.xs
-    if isinstance(op, (Matmul, Requantize, Bias, Split)):
+    if isinstance(op, (Matmul, SaturatingMatmul, Requantize, Bias, Split)):
         return (op.x,)
     raise MohaqError(f"unknown operation {type(op).__name__}")

@@ -17,9 +17,11 @@ Ints = npt.NDArray[np.int64]
 COPY, ADD, MUL, RSUB, SHL, SATURATE, REQUANTIZE, LOOKUP, BIAS = range(9)
 PRODUCT, BLEND, LOOKED_UP_SUM = range(9, 12)
 MATRIX = 12
+SHIFT, SATURATING_MATRIX = 13, 14
 """Opcodes. A tape row is (opcode, destination, a, b, c, length, i0, ..., i4): offsets into the
 buffer and immediates. Those of the second line are groups of operations (`fusion`). `MATRIX` is
-a product with the matrix at b, row by row, of the i0 numbers at a."""
+a product with the matrix at b, row by row, of the i0 numbers at a; `SATURATING_MATRIX` clamps
+to i1..i2 after every addition. `SHIFT` clamps floor(a / 2^i0) to i1..i2."""
 
 OPERANDS, IMMEDIATES = 3, 5
 ROW = 3 + OPERANDS + IMMEDIATES
@@ -64,6 +66,17 @@ def bias_requantize_rows(
 
 
 @numba.njit(cache=True, nogil=True)
+def saturating_sums(x: Ints, rows: Ints, where: Ints, low: int, high: int, out: Ints) -> None:
+    """out[f, n] = sum over k in order of x[f, k] rows[n, k], clamped each time, at where [m, 2]."""
+    for i in range(where.shape[0]):
+        f, n = where[i, 0], where[i, 1]
+        total = 0
+        for k in range(rows.shape[1]):
+            total = min(max(total + x[f, k] * rows[n, k], low), high)
+        out[f, n] = total
+
+
+@numba.njit(cache=True, nogil=True)
 def _step(tape: Ints, buffer: Ints, tables: npt.NDArray[np.int16]) -> None:
     for row in range(tape.shape[0]):
         code, n = tape[row, 0], tape[row, 5]
@@ -102,6 +115,19 @@ def _step(tape: Ints, buffer: Ints, tables: npt.NDArray[np.int16]) -> None:
                 total = np.int64(0)
                 for j in range(i0):
                     total += line[j] * given[j]
+                y[k] = total
+        elif code == SHIFT:
+            right, left = max(i0, 0), max(-i0, 0)
+            for k in range(n):
+                y[k] = min(max((a[k] << left) >> right, i1), i2)
+        elif code == SATURATING_MATRIX:
+            given = buffer[tape[row, 2] : tape[row, 2] + i0]
+            for k in range(n):
+                first = tape[row, 3] + k * i0
+                line = buffer[first : first + i0]
+                total = np.int64(0)
+                for j in range(i0):
+                    total = min(max(total + line[j] * given[j], i1), i2)
                 y[k] = total
         elif code == ADD:
             b = buffer[tape[row, 3] : tape[row, 3] + n]

@@ -18,6 +18,7 @@ from xdsl.ir import Operation, SSAValue
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import qnn
 from mohaq.compiler.dialects.param import LoadOp
+from mohaq.compiler.dialects.qnn.table import functions_of
 from mohaq.compiler.dialects.types import int_width, shape_of
 from mohaq.compiler.program import Program
 from mohaq.compiler.search import frames, kernels
@@ -149,11 +150,7 @@ class _Compiler:
 
     def __init__(self, program: Program) -> None:
         self._program = program
-        self._tables = {
-            op.sym_name.data: op.values()
-            for op in program.module.body.block.ops
-            if isinstance(op, qnn.TableOp)
-        }
+        self._tables = functions_of(program.module.body.block.ops)
         self._constants: dict[SSAValue, Constant] = {}
         self._views: dict[SSAValue, View] = {}
         self._steps: list[FrameStep | ScanStep] = []

@@ -68,7 +68,7 @@ def _form(
 ) -> dict[SSAValue, Ints] | None:
     """{x: W} of a sum of products; notes the operations inside."""
     if isinstance(op, qnn.MatmulOp):
-        weight = constants.get(op.weight)
+        weight = None if op.acc.saturates else constants.get(op.weight)
         return None if weight is None else {op.input: weight}
     if not isinstance(op, (qnn.ShlOp, qnn.AddOp)):
         return None

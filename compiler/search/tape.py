@@ -207,7 +207,12 @@ class TapeBuilder:
                 offset += _extent(value)
             return
         if isinstance(op, qnn.MatmulOp):
-            self._row(kernels.MATRIX, place, *sources, size, _extent(op.input))
+            if op.acc.saturates:
+                edges = int_range(op.acc.width.data)
+                code = kernels.SATURATING_MATRIX
+                self._row(code, place, *sources, size, _extent(op.input), *edges)
+            else:
+                self._row(kernels.MATRIX, place, *sources, size, _extent(op.input))
             return
         if any(_extent(v) != size for v in operands):
             raise MohaqError(f"'{op.name}' in a scan body combines different extents")
@@ -236,6 +241,12 @@ class TapeBuilder:
             case qnn.LookupOp():
                 table_row = self._points_row(op.table.root_reference.data)
                 self._row(kernels.LOOKUP, place, a, 0, size, table_row)
+            case qnn.ShrOp():
+                amounts = op.amounts()
+                run = size // len(amounts)
+                for k, s in enumerate(amounts):
+                    skip = k * run
+                    self._row(kernels.SHIFT, place + skip, a + skip, 0, run, s, low, high)
             case qnn.RequantizeOp():
                 scales = op.scales()
                 run = size // len(scales)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from mohaq.compiler.context import MohaqContext
 from mohaq.compiler.diagnostics import MohaqError
+from mohaq.compiler.dialects import qnn
 from mohaq.compiler.interpreters.integer import interpolate, round_shift, run_integer
 from mohaq.compiler.parameters import ParameterStore
 from mohaq.compiler.program import Program, parse_module
@@ -57,6 +58,65 @@ def test_requantize(values: list[int], scales: list[tuple[int, int]], width: int
         m_c, s_c = scales[channel // run]
         half = 1 << (s_c - 1) if s_c else 0
         assert got[0, channel] == clamp((value * m_c + half) >> s_c, width)
+
+
+@given(
+    st.lists(st.integers(-(2**40), 2**40), min_size=6, max_size=6),
+    st.lists(st.integers(-20, 62), min_size=1, max_size=3),
+    st.sampled_from([2, 8, 16, 40]),
+)
+def test_shr_floors_and_clamps(values: list[int], shifts: list[int], width: int) -> None:
+    shifts = shifts[:1] if 6 % len(shifts) else shifts
+    text = f"""
+    func.func @main(%x: tensor<?x6xsi42>) -> tensor<?x6xsi{width}> {{
+      %y = qnn.shr %x {{shifts = array<i64: {str(shifts)[1:-1]}>}}
+        : (tensor<?x6xsi42>) -> tensor<?x6xsi{width}>
+      func.return %y : tensor<?x6xsi{width}>
+    }}"""
+    (got,) = run_integer(program(text), [np.array([values])])
+    run = 6 // len(shifts)
+    assert got[0].tolist() == [
+        clamp(value * 2**20 // 2 ** (shifts[c // run] + 20), width)
+        for c, value in enumerate(values)
+    ]
+
+
+@given(st.data(), st.integers(1, 7), st.sampled_from([24, 31, 32]))
+def test_a_saturating_sum_clamps_after_every_addition(
+    data: st.DataObject, features: int, bits: int
+) -> None:
+    edge = st.one_of(st.sampled_from([-32768, 32767]), int16)
+    row = st.lists(edge, min_size=features, max_size=features)
+    x, w = data.draw(row), data.draw(row)
+    bound = features << 30
+    rule = qnn.AccAttr.saturating(bits, bound)
+    text = f"""
+    param.declare @w : tensor<1x{features}xsi16>
+    func.func @main(%x: tensor<?x{features}xsi16>) -> tensor<?x1xsi{rule.bits}> {{
+      %w = param.load @w : tensor<1x{features}xsi16>
+      %y = qnn.matmul %x, %w {{acc = {rule}}}
+        : (tensor<?x{features}xsi16>, tensor<1x{features}xsi16>) -> tensor<?x1xsi{rule.bits}>
+      func.return %y : tensor<?x1xsi{rule.bits}>
+    }}"""
+    (got,) = run_integer(program(text, w=np.array([w], dtype=np.int16)), [np.array([x])])
+    expected = 0
+    for a, b in zip(x, w, strict=True):
+        expected = clamp(expected + a * b, bits)
+    assert got.tolist() == [[expected]]
+
+
+@given(int16, st.integers(0, 3), st.integers(-3000, 3000))
+def test_piecewise(x: int, shift: int, mirror: int) -> None:
+    knots, slopes, offsets = [0, 100, 5000], [300, -200, 4], [1, 50, -7]
+    op = qnn.PiecewiseOp("f", knots, slopes, offsets, fraction=9, input_shift=shift, mirror=mirror)
+    op.verify()
+    a = min(abs(x) << shift, 32767)
+    k = sum(a >= knot for knot in knots) - 1
+    line = (slopes[k] * a) // 512 + offsets[k]
+    if x < 0:
+        line = (-slopes[k] * a) // 512 + mirror - offsets[k]
+    assert op.values()[x + 32768] == line
+    assert int(interpolate(np.array([x]), np.array(op.values()))[0]) == line
 
 
 @given(int16, st.lists(int16, min_size=257, max_size=257))

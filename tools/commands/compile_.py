@@ -50,7 +50,7 @@ def compile_model(
     from mohaq.compiler.diagnostics import MohaqError
     from mohaq.compiler.driver import CompiledFolder, compile_program
     from mohaq.tools.console import progress_line, say
-    from mohaq.tools.present import print_estimate, print_host, print_layers
+    from mohaq.tools.present import print_estimate, print_host, print_layers, print_limit
     from mohaq.tools.sources import calibrated_model
 
     if (bits is None) == (assignment is None):
@@ -66,5 +66,6 @@ def compile_model(
     searched = [Slot(layer.name, slot) for layer in layers for slot in layer.slots]
     print_layers(layers, chosen.complete(searched))
     print_estimate(done.estimate)
+    print_limit(done.estimate, opened.machine())
     print_host(opened.host)
     say(f"wrote {out}")

@@ -17,6 +17,7 @@ from mohaq.compiler.dialects.qnn.elementwise import (
     RsubOp,
     SaturateOp,
     ShlOp,
+    ShrOp,
 )
 from mohaq.compiler.dialects.qnn.matmul import AccAttr, MatmulOp, SplitOp
 from mohaq.compiler.dialects.qnn.scan import (
@@ -27,7 +28,7 @@ from mohaq.compiler.dialects.qnn.scan import (
     StackOp,
     YieldOp,
 )
-from mohaq.compiler.dialects.qnn.table import LookupOp, TableOp
+from mohaq.compiler.dialects.qnn.table import LookupOp, PiecewiseOp, TableOp
 
 Qnn = Dialect(
     "qnn",
@@ -38,12 +39,14 @@ Qnn = Dialect(
         LookupOp,
         MatmulOp,
         MulOp,
+        PiecewiseOp,
         RequantizeOp,
         RsubOp,
         SaturateOp,
         ScanOp,
         SelectOp,
         ShlOp,
+        ShrOp,
         SliceOp,
         SplitOp,
         StackOp,
@@ -61,6 +64,7 @@ __all__ = [
     "LookupOp",
     "MatmulOp",
     "MulOp",
+    "PiecewiseOp",
     "Qnn",
     "RequantizeOp",
     "RsubOp",
@@ -68,6 +72,7 @@ __all__ = [
     "ScanOp",
     "SelectOp",
     "ShlOp",
+    "ShrOp",
     "SliceOp",
     "SplitOp",
     "StackOp",

@@ -229,6 +229,43 @@ class ShlOp(IRDLOperation):
 
 
 @irdl_op_definition
+class ShrOp(IRDLOperation):
+    """Shift without rounding, then saturation to the result type: clamp(floor(x / 2^s)).
+
+    A negative s shifts left. With G shifts the last extent is cut in G equal runs of channels and run g uses shifts[g].
+    """
+
+    name = "qnn.shr"
+    input = operand_def(base(TensorType))
+    shifts = attr_def(DenseArrayBase)
+    result = result_def(base(TensorType))
+
+    traits = traits_def(Pure())
+    assembly_format = "$input attr-dict `:` functional-type(operands, results)"
+
+    def __init__(self, x: SSAValue, shifts: Sequence[int], width: int) -> None:
+        super().__init__(
+            operands=[x],
+            attributes={"shifts": DenseArrayBase.from_list(i64, list(shifts))},
+            result_types=[int_tensor(shape_of(x), width)],
+        )
+
+    def amounts(self) -> tuple[int, ...]:
+        """The shift of each run of channels."""
+        return tuple(int(s) for s in self.shifts.get_values())
+
+    def verify_(self) -> None:
+        require_same_shape(self.input, self.result)
+        amounts, extent = self.amounts(), shape_of(self.input)[-1]
+        if not amounts or (len(amounts) > 1 and extent % len(amounts)):
+            raise VerifyException(f"{len(amounts)} shifts do not divide {extent} channels")
+        room = MAX_BITS - signed_bits(self.input)
+        if not all(-room <= s <= 62 for s in amounts):
+            raise VerifyException(f"shifts must be in {-room}..62 here")
+        int_width(self.result)
+
+
+@irdl_op_definition
 class RsubOp(IRDLOperation):
     """constant - x, exact."""
 

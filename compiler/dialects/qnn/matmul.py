@@ -26,15 +26,21 @@ from mohaq.compiler.dialects.types import int_tensor, int_width, require_same_sh
 NEUTRAL_ACCUMULATOR = 64
 """Accumulator of a program that is not legalized for any target."""
 
+OVERFLOW = ("proved", "saturate")
+"""What happens when a sum leaves the accumulator: it cannot, or it is clamped."""
+
+WIDEST_SATURATING = 62
+"""A clamped sum plus one product of two 31-bit operands must fit 64 bits."""
+
 
 @irdl_attr_definition
 class AccAttr(ParametrizedAttribute):
     """`#qnn.acc<32, proved, bound = 4194304>`: accumulator width, overflow rule, bound.
 
     `bound` is the largest possible |sum|: max over rows of sum|w| times max|x|. `proved` says
-    that every partial sum fits the width whatever its order. (`wrap` and `saturate` with their
-    order of summation belong to targets that need them; none does yet, so the verifier
-    refuses them.)
+    that every partial sum fits the width whatever its order. `saturate` clamps to the width
+    after every addition; the products are added in the order k = 0, 1, ..., K-1. It stands only
+    where the bound does not fit the width, so that an order never matters without need.
     """
 
     name = "qnn.acc"
@@ -46,6 +52,22 @@ class AccAttr(ParametrizedAttribute):
     def proved(width: int, bound: int) -> AccAttr:
         """An accumulator of `width` bits that cannot overflow."""
         return AccAttr(IntAttr(width), StringAttr("proved"), IntAttr(bound))
+
+    @staticmethod
+    def saturating(width: int, bound: int) -> AccAttr:
+        """An accumulator of `width` bits that saturates at every addition where it has to."""
+        rule = "proved" if needed_bits(bound) <= width else "saturate"
+        return AccAttr(IntAttr(width), StringAttr(rule), IntAttr(bound))
+
+    @property
+    def saturates(self) -> bool:
+        """Whether a sum may clamp, so that the order of its additions counts."""
+        return self.overflow.data == "saturate"
+
+    @property
+    def bits(self) -> int:
+        """Bits of a sum as a signed integer."""
+        return self.width.data if self.saturates else needed_bits(self.bound.data)
 
     @classmethod
     def parse_parameters(cls, parser: AttrParser) -> Sequence[Attribute]:
@@ -67,9 +89,16 @@ class AccAttr(ParametrizedAttribute):
         )
 
     def verify(self) -> None:
-        if self.overflow.data != "proved":
+        if self.overflow.data not in OVERFLOW:
             raise VerifyException(f"overflow rule '{self.overflow.data}' is not supported")
-        if needed_bits(self.bound.data) > self.width.data:
+        fits = needed_bits(self.bound.data) <= self.width.data
+        if self.saturates:
+            if fits or not 2 <= self.width.data <= WIDEST_SATURATING:
+                raise VerifyException(
+                    f"a saturating accumulator has 2..{WIDEST_SATURATING} bits and a bound beyond "
+                    f"them, got {self.width.data} bits and {self.bound.data}"
+                )
+        elif not fits:
             raise VerifyException(
                 f"|sum| can reach {self.bound.data}: {needed_bits(self.bound.data)} bits, "
                 f"the accumulator has {self.width.data}"
@@ -83,7 +112,7 @@ def needed_bits(bound: int) -> int:
 
 @irdl_op_definition
 class MatmulOp(IRDLOperation):
-    """x W^T in integers: x [..., K], W [N, K] -> [..., N], summed exactly."""
+    """x W^T in integers: x [..., K], W [N, K] -> [..., N], summed as `acc` says."""
 
     name = "qnn.matmul"
     input = operand_def(base(TensorType))
@@ -99,7 +128,7 @@ class MatmulOp(IRDLOperation):
         super().__init__(
             operands=[x, weight],
             attributes={"acc": acc},
-            result_types=[int_tensor(shape, needed_bits(acc.bound.data))],
+            result_types=[int_tensor(shape, acc.bits)],
         )
 
     def verify_(self) -> None:
@@ -109,10 +138,8 @@ class MatmulOp(IRDLOperation):
         int_width(self.input)
         int_width(self.weight)
         width, _ = int_width(self.result)
-        if width != needed_bits(self.acc.bound.data):
-            raise VerifyException(
-                f"result has {width} bits, the bound needs {needed_bits(self.acc.bound.data)}"
-            )
+        if width != self.acc.bits:
+            raise VerifyException(f"result has {width} bits, the sum needs {self.acc.bits}")
 
 
 @irdl_op_definition

@@ -2,21 +2,30 @@
 
 The number of points says how a table is read. 2^k + 1 points are the ends of 2^k segments, with
 straight lines between them; 2^k points are the values of 2^k steps.
+
+A `piecewise` function has segments of any length with lines of its own, as hardware has them.
+To its readers it is a table of 65,536 steps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import cache
 
+import numpy as np
+import numpy.typing as npt
 from xdsl.dialects.builtin import (
+    DenseArrayBase,
     DenseIntOrFPElementsAttr,
     FlatSymbolRefAttrConstr,
+    IntegerAttr,
     StringAttr,
     SymbolNameConstraint,
     SymbolRefAttr,
     TensorType,
+    i64,
 )
-from xdsl.ir import SSAValue
+from xdsl.ir import Operation, SSAValue
 from xdsl.irdl import (
     IRDLOperation,
     attr_def,
@@ -43,6 +52,9 @@ INPUT_BITS = 16
 SEGMENTS = tuple(1 << k for k in range(2, 9))
 """Segments or steps that a table may have: powers of two from 4 to 256."""
 
+EVERY = 1 << INPUT_BITS
+"""Points of a function that is given at every input."""
+
 TABLE_SIZE = 257
 """Points of the default table: 256 segments over the 16-bit input range."""
 
@@ -54,6 +66,8 @@ def reading(points: int) -> tuple[int, bool]:
         ValueError: no table has so many points.
     """
     segments, interpolated = (points - 1, True) if points % 2 else (points, False)
+    if points == EVERY:
+        return 0, False
     if segments not in SEGMENTS:
         raise ValueError(
             f"a table has 2^k + 1 points (lines) or 2^k (steps) with k from 2 to 8, got {points}"
@@ -91,6 +105,8 @@ class TableOp(IRDLOperation):
 
     def verify_(self) -> None:
         values = self.values()
+        if len(values) == EVERY:
+            raise VerifyException("a table of all inputs is no constant: use qnn.piecewise")
         try:
             reading(len(values))
         except ValueError as error:
@@ -100,9 +116,100 @@ class TableOp(IRDLOperation):
             raise VerifyException("table points must fit in 16 bits")
 
 
+@cache
+def piecewise_values(
+    knots: tuple[int, ...],
+    slopes: tuple[int, ...],
+    offsets: tuple[int, ...],
+    fraction: int,
+    input_shift: int,
+    mirror: int,
+) -> tuple[int, ...]:
+    """Results at inputs -32768..32767 (see `PiecewiseOp`)."""
+    x = np.arange(-(EVERY >> 1), EVERY >> 1, dtype=np.int64)
+    a = np.minimum(np.abs(x) << input_shift, (EVERY >> 1) - 1)
+    k = np.searchsorted(np.array(knots), a, side="right") - 1
+    m, c = np.array(slopes, dtype=np.int64)[k], np.array(offsets, dtype=np.int64)[k]
+    right = ((m * a) >> fraction) + c
+    left = ((-m * a) >> fraction) + mirror - c
+    found: npt.NDArray[np.int64] = np.where(x < 0, left, right)
+    return tuple(found.tolist())
+
+
+@irdl_op_definition
+class PiecewiseOp(IRDLOperation):
+    """A function of lines over segments of |x|, mirrored for negative inputs.
+
+    a = min(|x| * 2^input_shift, 32767); k is the last segment with knots[k] <= a;
+    y = ((slopes[k] * a) >> fraction) + offsets[k] for x >= 0,
+    y = ((-slopes[k] * a) >> fraction) + mirror - offsets[k] for x < 0; the shifts are floors.
+    """
+
+    name = "qnn.piecewise"
+    sym_name = prop_def(SymbolNameConstraint())
+    knots = attr_def(DenseArrayBase)
+    slopes = attr_def(DenseArrayBase)
+    offsets = attr_def(DenseArrayBase)
+    fraction = attr_def(IntegerAttr)
+    input_shift = attr_def(IntegerAttr)
+    mirror = attr_def(IntegerAttr)
+
+    traits = traits_def(SymbolOpInterface())
+    assembly_format = "$sym_name attr-dict"
+
+    def __init__(
+        self,
+        name: str,
+        knots: Sequence[int],
+        slopes: Sequence[int],
+        offsets: Sequence[int],
+        *,
+        fraction: int,
+        input_shift: int,
+        mirror: int,
+    ) -> None:
+        super().__init__(
+            properties={"sym_name": StringAttr(name)},
+            attributes={
+                "knots": DenseArrayBase.from_list(i64, list(knots)),
+                "slopes": DenseArrayBase.from_list(i64, list(slopes)),
+                "offsets": DenseArrayBase.from_list(i64, list(offsets)),
+                "fraction": IntegerAttr(fraction, i64),
+                "input_shift": IntegerAttr(input_shift, i64),
+                "mirror": IntegerAttr(mirror, i64),
+            },
+        )
+
+    def values(self) -> tuple[int, ...]:
+        """The results at all inputs, -32768 first."""
+        lists = (self.knots, self.slopes, self.offsets)
+        knots, slopes, offsets = (tuple(int(v) for v in a.get_values()) for a in lists)
+        numbers = (self.fraction, self.input_shift, self.mirror)
+        fraction, input_shift, mirror = (n.value.data for n in numbers)
+        return piecewise_values(knots, slopes, offsets, fraction, input_shift, mirror)
+
+    def verify_(self) -> None:
+        knots = list(self.knots.get_values())
+        counts = {len(a.get_values()) for a in (self.knots, self.slopes, self.offsets)}
+        if len(counts) != 1 or not knots or knots[0] != 0 or knots != sorted(set(knots)):
+            raise VerifyException("knots rise from 0, with a slope and an offset for each")
+        if not 0 <= self.fraction.value.data <= 30 or not 0 <= self.input_shift.value.data <= 15:
+            raise VerifyException("fraction must be in 0..30 and input_shift in 0..15")
+        low, high = int_range(INPUT_BITS)
+        if not all(low <= v <= high for a in (self.slopes, self.offsets) for v in a.get_values()):
+            raise VerifyException("slopes and offsets must fit in 16 bits")
+        if not all(low <= v <= high for v in self.values()):
+            raise VerifyException("a result does not fit in 16 bits")
+
+
+def functions_of(ops: Iterable[Operation]) -> dict[str, tuple[int, ...]]:
+    """{symbol: points} of the tables and piecewise functions among operations."""
+    return {op.sym_name.data: op.values() for op in ops if isinstance(op, (TableOp, PiecewiseOp))}
+
+
 @irdl_op_definition
 class LookupOp(IRDLOperation):
-    """A table at every element; operand and result are si16.
+    """A table or piecewise function at every element; operand and result are si16.
 
     With s = 16-k, i = (x + 32768) >> s and r = (x + 32768) & (2^s - 1):
     y = t[i] + (((t[i+1] - t[i]) * r + 2^(s-1)) >> s) for 2^k + 1 points, t[i] for 2^k points.
@@ -129,6 +236,6 @@ class LookupOp(IRDLOperation):
                 raise VerifyException(f"lookup works on si16, got {value.type}")
         require_same_shape(self.input, self.result)
         if self.get_toplevel_object().__class__.__name__ == "ModuleOp" and not isinstance(
-            SymbolTable.lookup_symbol(self, self.table), TableOp
+            SymbolTable.lookup_symbol(self, self.table), (TableOp, PiecewiseOp)
         ):
             raise VerifyException(f"no table '{self.table.root_reference.data}'")

@@ -27,7 +27,7 @@ class Draft:
     def __init__(self, features: int, bits: int = 16, extra: int = 0) -> None:
         kind = int_tensor([DYNAMIC, DYNAMIC, features], bits)
         self.block = Block(arg_types=[kind] * (1 + extra))
-        self.declared: list[DeclareOp | qnn.TableOp] = []
+        self.declared: list[DeclareOp | qnn.TableOp | qnn.PiecewiseOp] = []
         self.store = ParameterStore()
 
     @property
@@ -196,3 +196,42 @@ def test_states_as_inputs_are_refused() -> None:
     draft = Draft(3, extra=1)
     with pytest.raises(MohaqError, match="one sequence input"):
         compile_plan(draft.finish(draft.x))
+
+
+def curve() -> qnn.PiecewiseOp:
+    lines = {"knots": [0, 700, 9000], "slopes": [900, -300, 0], "offsets": [7, 500, -3]}
+    return qnn.PiecewiseOp("curve", **lines, fraction=11, input_shift=1, mirror=40)
+
+
+def test_shifts_saturating_products_and_piecewise_functions() -> None:
+    """Sums that clamp on the way, beside sums that cannot; in frames and inside a loop."""
+    rng = np.random.default_rng(5)
+    draft = Draft(9)
+    weight = rng.integers(-32768, 32768, size=(6, 9))
+    weight[1] = [32767] * 5 + [-32768] * 4  # clamps above, then comes back
+    weight[2] = 1
+    bound = int(np.abs(weight).sum(axis=1).max()) << 15
+    loaded = draft.parameter("w", weight, 16)
+    acc = qnn.AccAttr.saturating(32, bound)
+    assert acc.saturates
+    sums = draft.add(qnn.MatmulOp(draft.x, loaded, acc))
+    shifted = draft.add(qnn.ShrOp(sums, [12, 15, -3], 16))
+    draft.declared.append(curve())
+    looked = draft.add(qnn.LookupOp(shifted, "curve"))
+    square = draft.parameter("r", rng.integers(-32768, 32768, size=(6, 6)), 16)
+    kind = int_tensor([DYNAMIC, 6], 16)
+    body = Block(arg_types=[kind, kind])
+
+    def put(op: object) -> SSAValue:
+        body.add_op(op)  # type: ignore[arg-type]
+        return op.results[0]  # type: ignore[attr-defined, no-any-return]
+
+    step, state = body.args
+    bound = 6 << 30
+    inner = put(qnn.MatmulOp(state, square, qnn.AccAttr.saturating(32, bound)))
+    total = put(qnn.AddOp(put(qnn.ShrOp(inner, [14, 16, 20], 16)), step))
+    after = put(qnn.SaturateOp(total, 16))
+    shown = put(qnn.LookupOp(put(qnn.ShrOp(after, [-1], 16)), "curve"))
+    body.add_op(qnn.YieldOp([shown, after]))
+    sequence = int_tensor([DYNAMIC, DYNAMIC, 6], 16)
+    check(draft.finish(draft.add(qnn.ScanOp([looked], [], body, [sequence, kind]))), 9)

@@ -64,3 +64,24 @@ func.func @main(%x: tensor<4xsi16>) {
   %y = qnn.slice %x {offset = 2 : i64, size = 4 : i64} : (tensor<4xsi16>) -> tensor<4xsi16>
   func.return
 }
+
+// -----
+
+// expected-error {{a saturating accumulator has 2..62 bits and a bound beyond them}}
+func.func @main(%x: tensor<?x3xsi8>, %w: tensor<2x3xsi4>) {
+  %s = qnn.matmul %x, %w {acc = #qnn.acc<32, saturate, bound = 3072>} : (tensor<?x3xsi8>, tensor<2x3xsi4>) -> tensor<?x2xsi32>
+  func.return
+}
+
+// -----
+
+// expected-error {{3 shifts do not divide 4 channels}}
+func.func @main(%x: tensor<4xsi16>) {
+  %y = qnn.shr %x {shifts = array<i64: 1, 2, 3>} : (tensor<4xsi16>) -> tensor<4xsi8>
+  func.return
+}
+
+// -----
+
+// expected-error {{knots rise from 0}}
+qnn.piecewise @f {knots = array<i64: 5>, slopes = array<i64: 1>, offsets = array<i64: 1>, fraction = 11 : i64, input_shift = 0 : i64, mirror = 0 : i64}

@@ -44,3 +44,15 @@ func.func @loop(%x: tensor<?x?x4xsi8>) -> (tensor<?x?x4xsi8>, tensor<?x4xsi8>) {
   }
   func.return %y, %c : tensor<?x?x4xsi8>, tensor<?x4xsi8>
 }
+// CHECK: qnn.piecewise @curve {{.*}}mirror = 2048 : i64
+qnn.piecewise @curve {knots = array<i64: 0, 512>, slopes = array<i64: 512, 495>, offsets = array<i64: 1024, 1028>, fraction = 11 : i64, input_shift = 1 : i64, mirror = 2048 : i64}
+
+func.func @clamping(%x: tensor<?x3xsi16>, %w: tensor<2x3xsi16>) -> tensor<?x2xsi16> {
+  // CHECK: qnn.matmul %x, %w {acc = #qnn.acc<32, saturate, bound = 3221225472>}
+  %s = qnn.matmul %x, %w {acc = #qnn.acc<32, saturate, bound = 3221225472>} : (tensor<?x3xsi16>, tensor<2x3xsi16>) -> tensor<?x2xsi32>
+  // CHECK: qnn.shr {{.*}} {shifts = array<i64: 12, 3>}
+  %t = qnn.shr %s {shifts = array<i64: 12, 3>} : (tensor<?x2xsi32>) -> tensor<?x2xsi16>
+  // CHECK: qnn.lookup {{.*}} in @curve
+  %y = qnn.lookup %t in @curve : (tensor<?x2xsi16>) -> tensor<?x2xsi16>
+  func.return %y : tensor<?x2xsi16>
+}

@@ -1,0 +1,1 @@
+"""Instructions of the SiLago cells: fields, words, text (docs/isa/silago.md)."""

@@ -1,0 +1,113 @@
+"""Opens an emitted folder and runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mohaq.backends.base import Costs, Estimate, Simulation, Workload
+from mohaq.backends.silago import counters
+from mohaq.backends.silago.machine import Fabric
+from mohaq.backends.silago.simulator.host import Host, Ints, Row
+from mohaq.backends.silago.simulator.run import Engine, run
+from mohaq.backends.silago.simulator.state import Run, State
+from mohaq.compiler.diagnostics import MohaqError
+from mohaq.compiler.files import read_json
+from mohaq.compiler.parameters import ParameterStore
+
+SCHEMA = "mohaq.silago/1"
+MANIFEST, IMAGES, INTEGERS = "manifest.json", "images.safetensors", "integers.safetensors"
+
+
+def run_folder(
+    folder: Path, inputs: Sequence[npt.NDArray[Any]], *, engine: Engine = "fast"
+) -> Simulation:
+    """Execute an emitted folder on integer inputs.
+
+    Raises:
+        MohaqError: not a SiLago folder, a damaged one, inputs that do not fit, or a program
+            that the fabric cannot execute.
+    """
+    folder = Path(folder)
+    data = read_json(folder / MANIFEST, "SiLago program")
+    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+        raise MohaqError("not a SiLago program", where=str(folder), why=f"no {SCHEMA}")
+    images = ParameterStore.load(folder / IMAGES)
+    integers = ParameterStore.load(folder / INTEGERS)
+    try:
+        return _run(data, images, integers, inputs, engine)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise MohaqError(
+            "the program is damaged", where=str(folder / MANIFEST), why=repr(error)
+        ) from None
+
+
+def _run(
+    data: dict[str, Any],
+    images: ParameterStore,
+    integers: ParameterStore,
+    inputs: Sequence[npt.NDArray[Any]],
+    engine: Engine,
+) -> Simulation:
+    fabric = fabric_of_json(data["fabric"])
+    if tuple(data["counters"]) != counters.COUNTERS:
+        raise MohaqError("the program was made for other counters")
+    described = data["inputs"]
+    if len(inputs) != len(described):
+        raise MohaqError(f"the program takes {len(described)} inputs, got {len(inputs)}")
+    given = [
+        _checked(n, row, np.asarray(x))
+        for n, (row, x) in enumerate(zip(described, inputs, strict=True))
+    ]
+    programs = [
+        {r: [int(w, 16) for w in words] for r, words in p.items()} for p in data["programs"]
+    ]
+
+    def execute(on: Fabric, state: State, cells: Mapping[tuple[int, int], Sequence[int]]) -> Run:
+        return run(on, cells, state, engine=engine, log=False)
+
+    vectors = {n: np.asarray(integers[n]).astype(np.int64) for n in integers}
+    rows = {n: np.asarray(images[n]) for n in images}
+    host = Host(data | {"programs": programs}, fabric, vectors, rows, execute, counters.COUNTERS)
+    outputs = host.run(given)
+    # Rows [N, F] without time are N frames of one sequence.
+    frames, batch = given[0].shape[:2] if given[0].ndim > 2 else (len(given[0]), 1)
+    workload = Workload(int(frames), int(batch), carried_state=len(given) > 1)
+    each = {name: counters.vector(c) for name, c in host.counts.items()}
+    total = np.sum(list(each.values()), axis=0)
+    layers: dict[str, Costs] = {name: counters.costs(c, fabric) for name, c in each.items()}
+    measured = Estimate(workload, counters.costs(total, fabric), layers, int(data["size_bytes"]))
+    return Simulation(outputs, measured)
+
+
+def fabric_of_json(data: Row) -> Fabric:
+    """The fabric of a manifest."""
+    known = {f.name for f in fields(Fabric)}
+    if set(data) != known:
+        raise MohaqError("the fabric of the program is incomplete")
+    found = dict(data)
+    found["repairs"] = frozenset(data["repairs"])
+    found["mac_pj"] = {int(b): float(e) for b, e in data["mac_pj"].items()}
+    return Fabric(**found)
+
+
+def _checked(number: int, row: Row, given: npt.NDArray[Any]) -> Ints:
+    where = f"input {number}"
+    if given.dtype.kind not in "iu":
+        raise MohaqError(f"integers are needed, got {given.dtype}", where=where)
+    shape = row["shape"]
+    if given.ndim != len(shape) or any(
+        want not in (None, got) for want, got in zip(shape, given.shape, strict=True)
+    ):
+        raise MohaqError(f"shape {given.shape} does not fit {shape}", where=where)
+    if not given.size:
+        raise MohaqError("the input is empty", where=where)
+    limit = 1 << (row["bits"] - 1)
+    if int(given.min()) < -limit or int(given.max()) >= limit:
+        raise MohaqError(f"values leave {row['bits']} bits", where=where)
+    return given.astype(np.int64)

@@ -1,0 +1,291 @@
+"""The host of an emitted folder: moves rows, loads programs, starts the cells, counts.
+
+It owns what the fabric's test bench owns: the port of the memory tiles and the bus that programs
+are loaded over. It computes no value: it copies 16-bit words between its memory and rows of
+tiles, replicates the low bits of an input word into the lanes, and cuts and joins vectors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mohaq.backends.silago.machine import Fabric
+from mohaq.backends.silago.simulator.state import Run, State, reset
+from mohaq.compiler.diagnostics import MohaqError
+
+Ints = npt.NDArray[np.int64]
+Row = Mapping[str, Any]
+Engine = Callable[[Fabric, State, Mapping[tuple[int, int], Sequence[int]]], Run]
+
+CHUNK = 16
+ELEMENTS = 4
+NONLINEAR = ("dpu_sigm", "dpu_tanhyp")
+ELEMENTWISE = ("dpu_add", "dpu_subt", "dpu_mult", "dpu_shift_l", "dpu_shift_r")
+MEASURED = ("macs_16", "macs_8", "macs_4", "sram_bits_read", "sram_bits_written")
+
+
+@dataclass
+class Port:
+    """Rows through the test bench's port of the tiles."""
+
+    fabric: Fabric
+
+    def cycles(self, rows: int) -> int:
+        """Cycles to move rows."""
+        return -(-rows * self.fabric.row_bits // self.fabric.refill_bits_per_cycle)
+
+
+class Host:
+    """Runs the phases of one folder."""
+
+    def __init__(
+        self,
+        data: Row,
+        fabric: Fabric,
+        integers: Mapping[str, Ints],
+        images: Mapping[str, npt.NDArray[np.int16]],
+        engine: Engine,
+        counters: Sequence[str],
+    ) -> None:
+        self.data, self.fabric, self.engine = data, fabric, engine
+        self.integers, self.images = integers, images
+        self.port = Port(fabric)
+        self.state = reset(fabric)
+        self.names = tuple(counters)
+        self.counts: dict[str, dict[str, int]] = {
+            name: dict.fromkeys(self.names, 0) for name in data["layers"]
+        }
+        self.loaded: object = None
+
+    def run(self, inputs: Sequence[Ints]) -> tuple[Ints, ...]:
+        """Values of the program's results."""
+        values: dict[int, Ints] = dict(enumerate(inputs))
+        self._ops(self.data["ops"], values)
+        return tuple(values[n] for n in self.data["results"])
+
+    def _ops(self, rows: Sequence[Row], values: dict[int, Ints]) -> None:
+        for row in rows:
+            given = [values[n] for n in row["in"]]
+            kind = row["op"]
+            if kind not in _OPS:
+                raise MohaqError(f"a SiLago program has no step '{kind}'")
+            made = _OPS[kind](self, row, given, values)
+            values.update(zip(row["out"], made, strict=True))
+
+    # -- the fabric -------------------------------------------------------------------------------
+
+    def _count(self, layer: str, name: str, amount: int) -> None:
+        self.counts[layer][name] += amount
+
+    def _load(self, row: Row, program: int, key: object) -> None:
+        """Load a program unless it is the one that the cells hold."""
+        if self.loaded == key:
+            return
+        self.loaded = key
+        words = sum(len(w) for w in self.data["programs"][program].values())
+        self._count(row["layer"], "load_cycles", words)
+        self._count(row["layer"], "cycles", words)
+
+    def _start(self, row: Row, program: int, cells: int) -> int:
+        """Run the loaded program on the first cells; gives its cycles."""
+        words = self.data["programs"][program]
+        places = [divmod(i, self.fabric.cols) for i in range(cells)]
+        run = self.engine(self.fabric, self.state, {(r, c): words[str(r)] for r, c in places})
+        layer = row["layer"]
+        for name in MEASURED:
+            self._count(layer, name, int(run.counters.get(name, 0)))
+        for name, kinds in (("nonlinear", NONLINEAR), ("elementwise", ELEMENTWISE)):
+            self._count(layer, name, sum(int(run.counters.get(k, 0)) for k in kinds))
+        if run.counters.get("lost_patterns", 0):
+            raise MohaqError("a memory tile lost a read", where=f"layer '{layer}'")
+        self._count(layer, "run_cycles", run.cycles)
+        self._count(layer, "cycles", run.cycles)
+        return run.cycles
+
+    def _moved(self, row: Row, rows: int) -> None:
+        self._count(row["layer"], "port_rows", rows)
+        self._count(row["layer"], "cycles", self.port.cycles(rows))
+
+    def _tile(self, cell: int) -> tuple[int, int]:
+        """The tile that a cell reads: the near one for row 0, the far one for row 1."""
+        return divmod(cell, self.fabric.cols)
+
+    def _results(self, cell: int, first: int, rows: int) -> npt.NDArray[np.int16]:
+        """Result rows of a cell, in the near tile of its column: those of row 0 come first."""
+        row, col = divmod(cell, self.fabric.cols)
+        return self.state.sram[0, col, first + row * rows : first + (row + 1) * rows]
+
+    def matrix(self, row: Row, given: list[Ints], _: dict[int, Ints]) -> tuple[Ints, ...]:
+        """Products of every vector of the operand."""
+        (x,) = given
+        vectors = x.reshape(-1, x.shape[-1])
+        if not row["keep"]:
+            self.loaded = None
+        product = _Product(self, row)
+        made = np.stack([product.of(v) for v in vectors])
+        return (made.reshape(*x.shape[:-1], row["rows"]),)
+
+    def vector(self, row: Row, given: list[Ints], _: dict[int, Ints]) -> tuple[Ints, ...]:
+        """Passes over every vector of the operands."""
+        lead = max((g.shape[:-1] for g in given), key=len)
+        extent, frames = row["extent"], int(np.prod(lead))
+        held: dict[int, Ints] = {
+            n: np.broadcast_to(g, (*lead, extent)).reshape(frames, extent)
+            for n, g in enumerate(given)
+        }
+        for n, value in enumerate(row["constants"], start=len(given)):
+            held[n] = np.full((frames, extent), value, dtype=np.int64)
+        if not row["keep"]:
+            self.loaded = None
+        for number, segment in enumerate(row["segments"]):
+            for n in segment["outputs"]:
+                held[n] = np.zeros((frames, extent), dtype=np.int64)
+            for frame in range(frames):
+                self._load(row, segment["program"], (id(row), number))
+                self._segment(row, segment, held, frame, extent)
+        return tuple(held[n].reshape(*lead, extent) for n in row["kept"])
+
+    def _segment(
+        self, row: Row, segment: Row, held: dict[int, Ints], frame: int, extent: int
+    ) -> None:
+        cells, rounds, runs = segment["cells"], segment["rounds"], segment["runs"]
+        inputs, outputs, height = segment["inputs"], segment["outputs"], segment["rows"]
+        room = runs * rounds * cells * ELEMENTS
+        given = np.zeros((4 * height, room), dtype=np.int16)
+        for slot, n in enumerate(inputs):
+            given[slot, :extent] = held[n][frame]
+        # [row, slot, run, round, cell, element] -> [run, cell, round, row, word]
+        image = given.reshape(height, 4, runs, rounds, cells, ELEMENTS)
+        image = image.transpose(2, 4, 3, 0, 1, 5).reshape(runs, cells, rounds * height, CHUNK)
+        found = np.zeros((runs, cells, rounds, CHUNK), dtype=np.int16)
+        for run in range(runs):
+            self._moved(row, cells * rounds * height)
+            for cell in range(cells):
+                self.state.sram[(*self._tile(cell), slice(0, rounds * height))] = image[run, cell]
+            self._start(row, segment["program"], cells)
+            self._moved(row, cells * rounds)
+            for cell in range(cells):
+                found[run, cell] = self._results(cell, rounds * height, rounds)
+        words = found.reshape(runs, cells, rounds, 4, ELEMENTS).transpose(3, 0, 2, 1, 4)
+        for slot, n in enumerate(outputs):
+            held[n][frame] = words[slot].reshape(-1)[:extent]
+
+    # -- the host ---------------------------------------------------------------------------------
+
+    def load(self, row: Row, _: list[Ints], __: dict[int, Ints]) -> tuple[Ints, ...]:
+        """Integers of a parameter; those of products lie in the images."""
+        return (self.integers.get(row["name"], np.zeros(0, dtype=np.int64)),)
+
+    def scan(self, row: Row, given: list[Ints], values: dict[int, Ints]) -> tuple[Ints, ...]:
+        """A recurrence, step by step."""
+        count = row["inputs"]
+        sequences, init = given[:count], given[count:]
+        steps, batch = sequences[0].shape[:2]
+        states = init or [np.zeros((batch, n), dtype=np.int64) for n in row["states"]]
+        emitted = len(row["yield"]) - len(states)
+        outs: list[list[Ints]] = [[] for _ in range(emitted)]
+        self.loaded = None
+        for step in range(steps):
+            t = steps - 1 - step if row["reverse"] else step
+            inner = dict(values)
+            arguments = [s[t] for s in sequences] + list(states)
+            inner.update(zip(row["arguments"], arguments, strict=True))
+            self._ops(row["body"], inner)
+            made = [inner[n] for n in row["yield"]]
+            for held, value in zip(outs, made[:emitted], strict=True):
+                held.append(value)
+            states = made[emitted:]
+        ordered = [held[::-1] if row["reverse"] else held for held in outs]
+        return (*(np.stack(held) for held in ordered), *states)
+
+
+class _Product:
+    """The runs of one product, with the refills that go on behind them."""
+
+    def __init__(self, host: Host, row: Row) -> None:
+        self.host, self.row = host, row
+        self.image = host.images[row["image"]]
+        self.behind: int | None = None
+        """Cycles of the last run, behind which the next rows were refilled; None before."""
+
+    def of(self, x: Ints) -> Ints:
+        """y of one vector."""
+        row, host, cells = self.row, self.host, self.row["cells"]
+        host._moved(row, row["chunks"] * cells)
+        rows = self._input_rows(x)
+        for cell in range(cells):
+            at = slice(row["input_row"], row["input_row"] + row["chunks"])
+            host.state.sram[(*host._tile(cell), at)] = rows
+        y = np.zeros(row["rows"], dtype=np.int64)
+        done = 0
+        for number, band in enumerate(row["bands"]):
+            found = [self._run(number, done + run) for run in range(band["runs"])]
+            done += band["runs"]
+            # [run, cell, group, lane] -> rows of the band in their order
+            words = np.stack(found).transpose(0, 2, 1, 3).reshape(-1)
+            first = 0
+            for start, size in band["rows"]:
+                y[start : start + size] = words[first : first + size]
+                first += size
+        host._count(row["layer"], f"ideal_macs_{row['bits']}", row["rows"] * len(x))
+        return y
+
+    def _run(self, band: int, run: int) -> Ints:
+        """Results [cells, groups, lanes] of a run."""
+        row, host, cells = self.row, self.host, self.row["cells"]
+        groups, lanes = row["groups"], row["lanes"]
+        for part, (first, count) in enumerate(row["parts"]):
+            program = row["programs"][band][part]
+            host._load(row, program, (id(row), band, part))
+            self._refill(run, first, count)
+            self.behind = host._start(row, program, cells)
+        host._moved(row, row["out_rows"] * cells)
+        at, count = row["result_row"], row["out_rows"]
+        held = [host._results(c, at, count).reshape(-1) for c in range(cells)]
+        words: Ints = np.stack(held)[:, : groups * lanes].astype(np.int64)
+        return words.reshape(cells, groups, lanes)
+
+    def _input_rows(self, x: Ints) -> npt.NDArray[np.int16]:
+        """Rows of the input: word 0 belongs to the next chunk; every lane holds the value."""
+        row = self.row
+        full = np.zeros(CHUNK * row["chunks"], dtype=np.int64)
+        full[: len(x)] = x
+        rows = full.reshape(-1, CHUNK).copy()
+        rows[:, 0] = np.roll(rows[:, 0], -1)
+        bits = row["bits"]
+        low = rows & ((1 << bits) - 1)
+        word = sum(low << (bits * lane) for lane in range(row["lanes"]))
+        return np.asarray(word).astype(np.uint16).view(np.int16)
+
+    def _refill(self, run: int, first: int, count: int) -> None:
+        """Bring the weights of a run into the tiles, unless they never leave."""
+        row, host = self.row, self.host
+        if row["resident"] and self.behind is not None:
+            return
+        cells, groups, chunks = row["cells"], row["groups"], row["chunks"]
+        held = self.image[run].reshape(cells, groups, chunks, CHUNK)
+        for cell in range(cells):
+            part = held[cell, :, first : first + count].reshape(-1, CHUNK)
+            host.state.sram[(*host._tile(cell), slice(0, groups * count))] = part
+        rows = cells * groups * count
+        host._count(row["layer"], "refill_rows", rows)
+        needed = host.port.cycles(rows)
+        exposed = needed if self.behind is None else max(0, needed - self.behind)
+        host._count(row["layer"], "cycles", exposed)
+
+
+_OPS: dict[str, Callable[[Host, Row, list[Ints], dict[int, Ints]], tuple[Ints, ...]]] = {
+    "load": Host.load,
+    "matrix": Host.matrix,
+    "vector": Host.vector,
+    "scan": Host.scan,
+    "slice": lambda _, row, x, __: (x[0][..., row["first"] : row["first"] + row["size"]],),
+    "concat": lambda _, __, x, ___: (np.concatenate(x, axis=-1),),
+    "select": lambda _, row, x, __: (x[0][row["index"]],),
+    "stack": lambda _, __, x, ___: (np.stack(x),),
+}

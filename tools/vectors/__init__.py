@@ -1,0 +1,1 @@
+"""Programs with measured or predicted results, and the checks of our simulators against them."""

@@ -1,0 +1,1 @@
+"""Vectors of the SiLago fabric: cell programs with every register-file write."""
