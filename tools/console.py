@@ -54,6 +54,11 @@ def si(value: float, unit: str, digits: int = 3) -> str:
     return f"{value / scale:.{digits}g} {prefix}{unit}"
 
 
+def latency(cycles: int, seconds: float) -> str:
+    """Seconds with a prefix. A target without a clock counts a cycle as a second: no time then."""
+    return "no clock" if seconds == cycles else si(seconds, "s")
+
+
 def kib(size: float) -> str:
     """Bytes as KiB."""
     return f"{size / 1024:.1f} KiB"

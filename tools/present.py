@@ -12,7 +12,7 @@ from mohaq.compiler.assignment import Slot
 from mohaq.compiler.driver.host import HostPlan
 from mohaq.compiler.program import Program
 from mohaq.compiler.search.diagnosis import Diagnosis, SlotReport
-from mohaq.tools.console import kib, say, si, table
+from mohaq.tools.console import kib, latency, say, si, table
 
 
 def print_layers(layers: LayerTable, widths: Mapping[Slot, int] | None = None) -> None:
@@ -63,11 +63,13 @@ def print_host(plan: HostPlan | None) -> None:
 def print_estimate(estimate: Estimate, title: str = "Estimate") -> None:
     """Costs by layer and in all."""
     rows = [
-        (name, f"{c.cycles:,}", si(c.seconds, "s"), si(c.joules, "J"))
+        (name, f"{c.cycles:,}", latency(c.cycles, c.seconds), si(c.joules, "J"))
         for name, c in estimate.layers.items()
     ]
     total = estimate.total
-    rows.append(("all", f"{total.cycles:,}", si(total.seconds, "s"), si(total.joules, "J")))
+    rows.append(
+        ("all", f"{total.cycles:,}", latency(total.cycles, total.seconds), si(total.joules, "J"))
+    )
     load = estimate.workload
     batch = f", batch {load.batch}" if load.batch > 1 else ""
     table(

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from mohaq.backends.base import Estimate, Workload
 from mohaq.compiler.driver import CompiledFolder, Ran
 from mohaq.tools.boundary import CheckFailed
-from mohaq.tools.console import say, si, table
+from mohaq.tools.console import latency, say, si, table
 
 Sequences = Sequence[npt.NDArray[Any]]
 
@@ -102,7 +102,7 @@ def print_runs(runs: Runs) -> None:
                 number,
                 run.frames,
                 f"{total.cycles:,}",
-                si(total.seconds, "s"),
+                latency(total.cycles, total.seconds),
                 si(total.joules, "J"),
                 _verdict(run.ran.equal),
                 _verdict(run.counters_equal),

@@ -289,6 +289,15 @@ def test_the_whole_way(
     assert "Traceback" not in done.output
 
 
+def test_a_target_without_a_clock_has_no_time(cli: Cli, net: Path, data: Path) -> None:
+    done = cli("compile", net, "-t", "silago-mohaq", "--bits", 8, "-o", "out")
+    assert done.exit_code == 0, done.output
+    shown = [done.output, cli("run", "out", "-d", data).output, cli("inspect", "out").output]
+    for text in shown:
+        assert "no clock" in text
+        assert " ks " not in text
+
+
 def _damage(folder: Path) -> None:
     image = folder / "emitted" / "memory.bin"
     held = bytearray(image.read_bytes())

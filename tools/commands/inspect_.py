@@ -137,7 +137,7 @@ def _inspect_compiled(folder: Path) -> None:
     from mohaq.compiler.assignment import Assignment, Slot
     from mohaq.compiler.driver import CompiledFolder
     from mohaq.compiler.files import read_json
-    from mohaq.tools.console import kib, say, si, table
+    from mohaq.tools.console import kib, latency, say, si, table
     from mohaq.tools.present import print_host, print_layers, print_stages
 
     opened = CompiledFolder(folder)
@@ -153,7 +153,7 @@ def _inspect_compiled(folder: Path) -> None:
     total = read_json(folder / "estimate.json", "estimate")
     rows = [
         ("cycles", f"{total['total']['cycles']:,}"),
-        ("latency", si(total["total"]["seconds"], "s")),
+        ("latency", latency(total["total"]["cycles"], total["total"]["seconds"])),
         ("energy", si(total["total"]["joules"], "J")),
         ("size", kib(total["size_bytes"])),
         *((name, f"{value:,}") for name, value in total["total"]["counters"].items()),

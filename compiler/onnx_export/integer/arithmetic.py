@@ -63,6 +63,19 @@ def shl(work: IntegerWork, op: qnn.ShlOp) -> list[str]:
     return [_shifted(work, work.value(op.input), op.amount.value.data)]
 
 
+@converts(qnn.ShrOp)
+def shr(work: IntegerWork, op: qnn.ShrOp) -> list[str]:
+    """Mul where the shift is to the left, the shift to the right, Clip."""
+    amounts = op.amounts()
+    repeat = shape_of(op.input)[-1] // len(amounts)
+    x, factors = work.value(op.input), [1 << max(-s, 0) for s in amounts]
+    if set(factors) != {1}:
+        x = work.graph.node("Mul", [x, work.scalar(factors, repeat)])
+    low, high = (edge * max(factors) for edge in limits(op.input))
+    x = work.shift_right(x, (low, high), [max(s, 0) for s in amounts], repeat, rounds=False)
+    return [work.clamp(x, *limits(op.result))]
+
+
 @converts(qnn.RsubOp)
 def rsub(work: IntegerWork, op: qnn.RsubOp) -> list[str]:
     """Sub from a constant."""
@@ -83,12 +96,12 @@ def lookup(work: IntegerWork, op: qnn.LookupOp) -> list[str]:
     divided is never negative.
     """
     graph, top = work.graph, 1 << 15
-    table = work.tables[op.table.root_reference.data]
-    points = np.asarray(table.values(), dtype=np.int64)
+    name = op.table.root_reference.data
+    points = np.asarray(work.tables[name], dtype=np.int64)
     shift, between = reading(len(points))
-    name, step = table.sym_name.data, work.constant(1 << shift)
+    step = work.constant(1 << shift)
     position = graph.node("Add", [work.value(op.input), work.constant(top)])
-    segment = graph.node("Div", [position, step])
+    segment = graph.node("Div", [position, step]) if shift else position
     if not between:
         return [graph.node("Gather", [_table(work, f"{name}.points", points), segment])]
     starts = ((points[:-1] + top) << shift) + (1 << shift) // 2

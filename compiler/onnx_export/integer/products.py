@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 
+from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import qnn
 from mohaq.compiler.dialects.types import int_width
 from mohaq.compiler.onnx_export.integer.work import INT64, Array, IntegerWork, converts, name_of
@@ -22,7 +23,18 @@ INT32_SUM = 2**31
 
 @converts(qnn.MatmulOp)
 def matmul(work: IntegerWork, op: qnn.MatmulOp) -> list[str]:
-    """x W^T."""
+    """x W^T.
+
+    Raises:
+        MohaqError: the sum may saturate, so that the order of its additions counts.
+    """
+    if op.acc.saturates:
+        raise MohaqError(
+            "a sum that may saturate after any of its additions has no integer ONNX form",
+            where=f"the product with '{name_of(op.weight)}'",
+            why=f"|sum| can reach {op.acc.bound.data}, the accumulator has {op.acc.width.data} bits",
+            hint="fewer bits for the weights or the input of this layer, or leave --target out",
+        )
     held = work.array(op.weight)
     if held is not None and in_bytes(op, held):
         return [_bytes(work, op, held)]

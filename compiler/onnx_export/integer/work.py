@@ -11,7 +11,7 @@ from xdsl.ir import Operation, SSAValue
 
 from mohaq.compiler.dialects import qnn
 from mohaq.compiler.dialects.param import LoadOp
-from mohaq.compiler.dialects.qnn.table import TableOp
+from mohaq.compiler.dialects.qnn.table import functions_of
 from mohaq.compiler.dialects.types import int_range, int_width
 from mohaq.compiler.onnx_export.graph import OnnxGraph
 from mohaq.compiler.program import Program
@@ -31,9 +31,7 @@ class IntegerWork:
         self.program = program
         self.top = self.graph = graph or OnnxGraph()
         self.values: dict[SSAValue, str] = {}
-        self.tables = {
-            op.sym_name.data: op for op in program.module.body.block.ops if isinstance(op, TableOp)
-        }
+        self.tables = functions_of(program.module.body.block.ops)
 
     def constant(self, values: npt.ArrayLike, hint: str = "constant") -> str:
         """Integers of 64 bits."""

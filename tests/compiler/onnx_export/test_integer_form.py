@@ -17,6 +17,8 @@ from programs import calibrated
 from mohaq.backends.base import IllegalAssignment
 from mohaq.backends.registry import find_target
 from mohaq.compiler.analysis.storage import calibrated_table
+from mohaq.compiler.diagnostics import MohaqError
+from mohaq.compiler.dialects import qnn
 from mohaq.compiler.dialects.types import shape_of
 from mohaq.compiler.driver import lower_for_target
 from mohaq.compiler.interpreters.integer import run_integer
@@ -94,7 +96,10 @@ def test_real_borders(drawn: Drawn, seed: int) -> None:
         np.testing.assert_array_equal(a, dequantize(b, grid).astype(np.float32))
 
 
-@pytest.mark.parametrize("target", ["bitfusion-e", "bitfusion-s", "reference"])
+TARGETS = ("bitfusion-e", "bitfusion-s", "reference", "silago1-nn", "silago-mohaq")
+
+
+@pytest.mark.parametrize("target", TARGETS)
 def test_programs_legalized_for_targets(target: str) -> None:
     backend, machine = find_target(target)
     program = calibrated(5)
@@ -109,6 +114,11 @@ def test_programs_legalized_for_targets(target: str) -> None:
         try:
             legal = lower_for_target(program, backend, machine, widths).legalized
         except IllegalAssignment:
+            continue
+        if any(isinstance(o, qnn.MatmulOp) and o.acc.saturates for o in legal.module.walk()):
+            with pytest.raises(MohaqError, match="may saturate after any of its additions"):
+                integer_to_onnx(legal)
+            ran += 1
             continue
         model = integer_to_onnx(legal, border="integer")
         inputs = drawn_inputs(legal, rng, 6, 2)
