@@ -7,7 +7,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from mohaq.compiler.clips import METHODS, ClipRule
@@ -73,20 +73,20 @@ def test_clips_scale_with_any_factor(method: str, factor: float) -> None:
         assert clip == pytest.approx(factor * expected[width], rel=1e-9)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(methods, st.sampled_from(["normal", "laplace"]), st.integers(0, 2**32 - 1))
+@example("entropy", "laplace", 689669)  # alone, 8 bits lose more than 6 here
 def test_error_falls_with_the_width_in_expectation(method: str, kind: str, seed: int) -> None:
+    """In the mean over draws: a method that does not look at the error may err on one of them."""
     rng = np.random.default_rng(seed)
-    values = getattr(rng, kind)(size=4000)
-    clips = ClipRule(method).clips(values, WIDTHS)
-    errors = []
-    for width in WIDTHS:
-        grid = GridAttr.from_clip(width, clips[width])
-        errors.append(float(np.mean((dequantize(quantize(values, grid), grid) - values) ** 2)))
-    # Methods that do not look at the error may lose a little where clipping dominates.
-    slack = 1.0 if method in {"mmse", "minmax"} else 1.1
-    for wide, narrow in zip(errors[1:], errors, strict=False):
-        assert wide <= narrow * slack + 1e-12
+    errors = np.zeros(len(WIDTHS))
+    for _ in range(8):
+        values = getattr(rng, kind)(size=4000)
+        clips = ClipRule(method).clips(values, WIDTHS)
+        for n, width in enumerate(WIDTHS):
+            grid = GridAttr.from_clip(width, clips[width])
+            errors[n] += np.mean((dequantize(quantize(values, grid), grid) - values) ** 2)
+    assert (errors[1:] < errors[:-1]).all()
     assert errors[-1] < errors[0] / 100
 
 
