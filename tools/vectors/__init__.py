@@ -1,0 +1,1 @@
+"""Checks of simulators against programs and measurements with known results."""
