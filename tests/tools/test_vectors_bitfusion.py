@@ -115,3 +115,26 @@ def test_sixteen_bits_follow_the_rule_of_passes() -> None:
     both = search(replace(row.product, a_bits=16, w_bits=16), row.machine)
     assert both.compute_cycles == 4 * eight.compute_cycles
     assert both.energy_core_nj == pytest.approx(4 * eight.energy_core_nj)
+
+
+def test_our_schedules_are_printed_beside_the_rooflines(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bitfusion(changed(tmp_path, 4), schedule=True)
+    text = capsys.readouterr().out
+    assert text.count("refconv") == text.count("physical") == 2
+    assert "slower on 0 of 1 rows" in text
+
+
+def test_a_schedule_slower_than_the_row_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mohaq.tools.vectors.bitfusion import command
+
+    monkeypatch.setattr(command, "differences", lambda _: [])
+    path = changed(tmp_path, 0, total_cycles="10401", energy_nJ="1.0")
+    with pytest.raises(CheckFailed, match="not what they should be"):
+        bitfusion(path, schedule=True)
+    text = capsys.readouterr().out
+    assert "slower than the reference" in text
+    assert "of the reference's energy" in text
