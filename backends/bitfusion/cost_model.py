@@ -47,7 +47,8 @@ def _key(widths: IntArray, *, carried: bool) -> Key:
 class _Row:
     blocks: tuple[Block, ...]
     size: int
-    table_size: int
+    tables: dict[str, int]
+    """Bytes of the tables by name."""
 
 
 class BitfusionCosts(CostModel):
@@ -74,7 +75,7 @@ class BitfusionCosts(CostModel):
         number = len(next(iter(widths.values())))
         total = np.zeros((number, len(COUNTERS)), dtype=np.int64)
         size = np.zeros(number, dtype=np.int64)
-        shared = 0
+        tables: dict[str, int] = {}
         for layer in self.table:
             keys = self._keys(layer, widths, number)
             unique, inverse = np.unique(keys, axis=0, return_inverse=True)
@@ -84,11 +85,12 @@ class BitfusionCosts(CostModel):
             total += np.stack(counts)[inverse.reshape(-1)]
             size += np.array([r.size for r in held], dtype=np.int64)[inverse.reshape(-1)]
             # All layers look functions up in the same tables.
-            shared = max(shared, *(r.table_size for r in held))
+            for one in held:
+                tables |= one.tables
         return {
             "latency": np.asarray(seconds(total, self.machine), dtype=np.float64),
             "energy": np.asarray(joules(total, self.machine), dtype=np.float64),
-            "size": (size + shared).astype(np.float64),
+            "size": (size + sum(tables.values())).astype(np.float64),
         }
 
     def _keys(self, layer: Layer, widths: dict[Slot, IntArray], number: int) -> IntArray:
@@ -111,7 +113,7 @@ class BitfusionCosts(CostModel):
             self._rows[place] = _Row(
                 made.blocks,
                 sum(-(-r.bits // 8) for r in held if not r.table),
-                sum(-(-r.bits // 8) for r in held if r.table),
+                {r.name: -(-r.bits // 8) for r in held if r.table},
             )
         return self._rows[place]
 

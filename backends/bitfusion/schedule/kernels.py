@@ -16,6 +16,7 @@ def timeline(
     inner: Sizes,
     by_columns: bool,
     spill: bool,
+    ahead: bool,
     a_bits: int,
     w_bits: int,
     read_bits: int,
@@ -31,7 +32,8 @@ def timeline(
     """(cycles, weight bits, activation bits, output bits read and written) of a schedule.
 
     `rows`, `columns`, `inner` are tile sizes; with `spill` K is the outermost loop and partial
-    sums of 32 bits go to DRAM and back. Each buffer has two banks; a bank keeps its tile
+    sums of 32 bits go to DRAM and back; with `ahead` the next tile of the outer loop is loaded
+    in parts during the current one. Each buffer has two banks; a bank keeps its tile
     until the other one was used and it is needed for another tile. A schedule that takes more than `limit` cycles is given up (infinity). See `overlap` for the rules.
     """
     held = np.full((3, 2), -1, dtype=np.int64)
@@ -122,6 +124,23 @@ def timeline(
                         used[stream] = slot
                         begin = max(begin, first[stream, slot])
                         end = max(end, ready[stream, slot])
+                    if ahead and depth == 1 and step and i + 1 < len(outer):
+                        # A part of the next outer tile, into the bank that nobody reads.
+                        stream = 0 if by_columns else 1
+                        slot = 1 - used[stream]
+                        if by_columns:
+                            whole = columns[i + 1] * inner[k] * w_bits
+                        else:
+                            whole = rows[i + 1] * inner[k] * a_bits
+                        parts = len(middle) - 1
+                        bits = whole * step // parts - whole * (step - 1) // parts
+                        at = max(at, free[stream, slot]) + bits / port
+                        moved[stream] += bits
+                        held[stream, slot] = -1
+                        if step == parts:
+                            held[stream, slot] = (i + 1) * len(inner) + k
+                            first[stream, slot] = at
+                            ready[stream, slot] = at
                     begin = max(begin, array)
                     if stage == 0:
                         begin += fill

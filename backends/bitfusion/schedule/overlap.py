@@ -7,6 +7,7 @@ the inner loop (and over K) goes backwards, so that it starts with what is held.
 
 - one DRAM port, transfers one after the other; a finished tile is stored as soon as the port is
   free, a bank is loaded when its last use is over;
+- or the next tile of the outer loop comes in equal parts during the current one;
 - the array starts a tile when the first chunk (one reach of K) of its operands is there and ends
   it no earlier than one chunk after the last one; b c(oc/M) c(ic/L) passes cycles, edges exact;
 - the post-processing unit takes c(b oc / lanes) cycles (`physical` alone).
@@ -20,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product as product_of
 
 import numpy as np
 import numpy.typing as npt
@@ -119,16 +121,12 @@ def schedule(
             for b, rows in _cuts(product.rows, 1, most):
                 if len(rows) * len(columns) * len(inner) > 1 << 20:
                     continue
-                for by_columns, spill in (
-                    (False, False),
-                    (True, False),
-                    (False, True),
-                    (True, True),
-                ):
-                    if spill and len(inner) == 1:
+                for by_columns, spill, ahead in product_of((False, True), repeat=3):
+                    whole = len(inner) == 1
+                    if (spill and whole) or (ahead and not (whole or spill)):
                         continue
                     cycles, weights, acts, outputs = timeline(
-                        rows, columns, inner, by_columns, spill, product.a_bits, product.w_bits, read,
+                        rows, columns, inner, by_columns, spill, ahead, product.a_bits, product.w_bits, read,
                         write, reach, width, product.passes, machine.lanes if physical else 0,
                         machine.port, machine.rows + width if physical else 0,
                         fewest * SLACK if fewest else np.inf,

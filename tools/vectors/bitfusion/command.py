@@ -23,9 +23,8 @@ def bitfusion(
 
     With the row's tiles and loop order all counters and energies must agree, with a search of our
     own the cycles. --schedule adds our own schedules: `refconv` (outputs read and written at 32
-    bits, no array fill) and `physical`, beside their rooflines; they may be slower than the
-    reference by the array's fill alone (`physical`), and never dearer. Exit code 1 if anything
-    differs, 2 for a bad file.
+    bits, no array fill) and `physical`, beside their rooflines; `refconv` must never
+    be slower than the row. Exit code 1 if anything differs, 2 for a bad file.
     """
     rows = load_rows(file)
     bad = 0
