@@ -206,8 +206,10 @@ class _Template:
         block = Block(arg_types=[step] * (len(streams) + 1))
         u_x, u_f, u_r, *rest = block.args
         skip, before = (rest[0], rest[1]) if len(rest) == 2 else (None, rest[0])
+        shown = self.layer.functions[1] if self.layer.functions else "identity"
         if not self.tables:
-            self.tables.append(qnn.TableOp(TABLE, [0] * TABLE_SIZE))
+            names = (TABLE, "tanh") if shown == "tanh" else (TABLE,)
+            self.tables += [qnn.TableOp(n, [0] * TABLE_SIZE) for n in names]
 
         def put(op: Operation) -> SSAValue:
             block.add_op(op)
@@ -217,8 +219,21 @@ class _Template:
             term = put(qnn.RequantizeOp(put(qnn.MulOp(v, before)), [1], [0], 16))
             return put(qnn.LookupOp(put(qnn.SaturateOp(put(qnn.AddOp(u, term)), 16)), TABLE))
 
-        def blend(gate: SSAValue, on: SSAValue, off: SSAValue | None) -> SSAValue:
+        def applied(value: SSAValue) -> SSAValue:
+            if shown == "tanh":
+                return put(qnn.LookupOp(put(qnn.RequantizeOp(value, [1], [0], 16)), "tanh"))
+            if shown == "relu":
+                for _ in range(2):
+                    value = put(qnn.SaturateOp(put(qnn.RsubOp(value, (1 << 15) - 1)), 16))
+            return value
+
+        def blend(
+            gate: SSAValue, on: SSAValue, off: SSAValue | None, *, table: bool = False
+        ) -> SSAValue:
             total = put(qnn.MulOp(gate, on))
+            if table:
+                # Brought to the state's steps, which no power of two divides (docs/targets).
+                total = put(qnn.RequantizeOp(total, [1], [0], 34))
             if off is not None:
                 rest = put(qnn.MulOp(put(qnn.RsubOp(gate, 1 << 15)), off))
                 total = put(qnn.AddOp(total, rest))
@@ -226,6 +241,7 @@ class _Template:
 
         forget, reset = squash(u_f, v_f), squash(u_r, v_r)
         state = blend(forget, before, u_x)
-        block.add_op(qnn.YieldOp([blend(reset, state, skip), state]))
+        output = blend(reset, applied(state), skip, table=shown == "tanh")
+        block.add_op(qnn.YieldOp([output, state]))
         results: list[TensorType[Attribute]] = [int_tensor([DYNAMIC, DYNAMIC, hidden], 16), step]
         return qnn.ScanOp(streams, init, block, results)
