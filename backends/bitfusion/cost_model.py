@@ -70,6 +70,21 @@ class BitfusionCosts(CostModel):
         Raises:
             MohaqError: unknown options, genomes of the wrong shape, too many rows.
         """
+        total, size = self.total(genomes, workload, options)
+        return {
+            "latency": np.asarray(seconds(total, self.machine), dtype=np.float64),
+            "energy": np.asarray(joules(total, self.machine), dtype=np.float64),
+            "size": size.astype(np.float64),
+        }
+
+    def total(
+        self, genomes: npt.ArrayLike, workload: Workload, options: Options
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Counts [N, len(COUNTERS)] and sizes [N] in bytes behind `cost`.
+
+        Raises:
+            MohaqError: as `cost`.
+        """
         check_options(options)
         widths = self.space.widths(genomes)
         number = len(next(iter(widths.values())))
@@ -87,11 +102,7 @@ class BitfusionCosts(CostModel):
             # All layers look functions up in the same tables.
             for one in held:
                 tables |= one.tables
-        return {
-            "latency": np.asarray(seconds(total, self.machine), dtype=np.float64),
-            "energy": np.asarray(joules(total, self.machine), dtype=np.float64),
-            "size": (size + sum(tables.values())).astype(np.float64),
-        }
+        return total, size + sum(tables.values())
 
     def _keys(self, layer: Layer, widths: dict[Slot, IntArray], number: int) -> IntArray:
         """[N, 4]: input, weight, stored result and stored input widths of each genome."""
