@@ -28,7 +28,7 @@ from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.program import Program
 
 WIDTHS = (2, 4, 8, 16)
-KINDS = ("linear", "sru")
+KINDS = ("linear", "sru", "qrnn")
 SLOTS = ("weight", "input")
 MULTIPLIER_BITS = 15
 
@@ -57,7 +57,13 @@ class BitfusionBackend(Backend):
             raise MohaqError(
                 f"Bit Fusion cannot run layers of kind '{layer.kind}' yet",
                 where=f"layer '{layer.name}'",
-                hint="it runs " + " and ".join(KINDS),
+                hint="it runs " + ", ".join(KINDS),
+            )
+        if layer.kind == "qrnn" and layer.window > 1:
+            raise MohaqError(
+                "Bit Fusion has no costs yet for QRNN layers with a window of two",
+                where=f"layer '{layer.name}'",
+                hint="a window of one works",
             )
         groups = tuple(
             SlotGroup(f"{layer.name}.{s}", (Slot(layer.name, s),), tuple((w,) for w in WIDTHS))

@@ -47,7 +47,8 @@ def _key(widths: IntArray, *, carried: bool) -> Key:
 class _Row:
     blocks: tuple[Block, ...]
     size: int
-    table_size: int
+    tables: dict[str, int]
+    """Bytes of the tables by name."""
 
 
 class BitfusionCosts(CostModel):
@@ -69,12 +70,27 @@ class BitfusionCosts(CostModel):
         Raises:
             MohaqError: unknown options, genomes of the wrong shape, too many rows.
         """
+        total, size = self.total(genomes, workload, options)
+        return {
+            "latency": np.asarray(seconds(total, self.machine), dtype=np.float64),
+            "energy": np.asarray(joules(total, self.machine), dtype=np.float64),
+            "size": size.astype(np.float64),
+        }
+
+    def total(
+        self, genomes: npt.ArrayLike, workload: Workload, options: Options
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Counts [N, len(COUNTERS)] and sizes [N] in bytes behind `cost`.
+
+        Raises:
+            MohaqError: as `cost`.
+        """
         check_options(options)
         widths = self.space.widths(genomes)
         number = len(next(iter(widths.values())))
         total = np.zeros((number, len(COUNTERS)), dtype=np.int64)
         size = np.zeros(number, dtype=np.int64)
-        shared = 0
+        tables: dict[str, int] = {}
         for layer in self.table:
             keys = self._keys(layer, widths, number)
             unique, inverse = np.unique(keys, axis=0, return_inverse=True)
@@ -84,12 +100,9 @@ class BitfusionCosts(CostModel):
             total += np.stack(counts)[inverse.reshape(-1)]
             size += np.array([r.size for r in held], dtype=np.int64)[inverse.reshape(-1)]
             # All layers look functions up in the same tables.
-            shared = max(shared, *(r.table_size for r in held))
-        return {
-            "latency": np.asarray(seconds(total, self.machine), dtype=np.float64),
-            "energy": np.asarray(joules(total, self.machine), dtype=np.float64),
-            "size": (size + shared).astype(np.float64),
-        }
+            for one in held:
+                tables |= one.tables
+        return total, size + sum(tables.values())
 
     def _keys(self, layer: Layer, widths: dict[Slot, IntArray], number: int) -> IntArray:
         """[N, 4]: input, weight, stored result and stored input widths of each genome."""
@@ -111,7 +124,7 @@ class BitfusionCosts(CostModel):
             self._rows[place] = _Row(
                 made.blocks,
                 sum(-(-r.bits // 8) for r in held if not r.table),
-                sum(-(-r.bits // 8) for r in held if r.table),
+                {r.name: -(-r.bits // 8) for r in held if r.table},
             )
         return self._rows[place]
 

@@ -1,1 +1,1 @@
-"""Programs with measured or predicted results, and the checks of our simulators against them."""
+"""Checks of simulators against programs and measurements with known results."""

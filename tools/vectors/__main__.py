@@ -9,6 +9,7 @@ from typing import Any
 import typer
 
 from mohaq.tools.boundary import boundary
+from mohaq.tools.vectors.bitfusion.command import bitfusion
 from mohaq.tools.vectors.silago.command import silago
 
 app = typer.Typer(
@@ -30,12 +31,8 @@ def _guarded(function: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+app.command("bitfusion")(_guarded(bitfusion))
 app.command("silago")(_guarded(silago))
-
-
-@app.callback()
-def options() -> None:
-    """Keeps the subcommand's name on the command line."""
 
 
 if __name__ == "__main__":

@@ -1,0 +1,71 @@
+"""Schedules of single products: bounds, the published simulator's cycles, more of everything."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mohaq.backends.bitfusion.machine import Machine, load_target, machine_of
+from mohaq.backends.bitfusion.schedule.compat import Product, evaluate, search
+from mohaq.backends.bitfusion.schedule.overlap import (
+    CONVENTIONS,
+    roofline,
+    schedule,
+    traffic_floor,
+)
+from mohaq.compiler.diagnostics import MohaqError
+
+MACHINE = machine_of(load_target("bitfusion-e"))
+WIDTHS = st.sampled_from([2, 4, 8, 16])
+
+
+@st.composite
+def products(draw: st.DrawFn) -> Product:
+    sizes = [draw(st.integers(1, top)) for top in (120, 700, 900)]
+    return Product(sizes[0], sizes[1], sizes[2], draw(WIDTHS), draw(WIDTHS))
+
+
+@settings(max_examples=25, deadline=None)
+@given(products(), st.sampled_from(CONVENTIONS))
+def test_no_schedule_beats_its_bounds(product: Product, convention: str) -> None:
+    found = schedule(product, MACHINE, convention)
+    assert found.cycles >= roofline(product, MACHINE, convention)
+    moved = found.dram_read_bits + found.dram_write_bits
+    assert moved >= traffic_floor(product, convention)
+    # The port moves everything within the time.
+    assert moved <= found.cycles * MACHINE.port
+
+
+@settings(max_examples=25, deadline=None)
+@given(products())
+def test_never_slower_than_the_published_scheduler(product: Product) -> None:
+    theirs = search(product, MACHINE)
+    ours = schedule(product, MACHINE, "refconv", at_most=theirs.total_cycles)
+    assert ours.cycles <= theirs.total_cycles
+
+
+@settings(max_examples=15, deadline=None)
+@given(products())
+def test_the_published_choice_is_the_best_of_its_space(product: Product) -> None:
+    best = search(product, MACHINE)
+    again = evaluate(product, best.tiling, MACHINE)
+    assert again == best
+    assert best.total_cycles == best.compute_cycles + best.mem_stall_cycles
+
+
+def test_a_layer_that_streams_reaches_the_roofline() -> None:
+    product = Product(16, 4096, 4096, 2, 2)
+    assert schedule(product, MACHINE, "refconv").cycles == roofline(product, MACHINE, "refconv")
+
+
+def test_bad_requests() -> None:
+    with pytest.raises(MohaqError, match="unknown traffic convention"):
+        schedule(Product(1, 1, 1, 2, 2), MACHINE, "other")
+    with pytest.raises(MohaqError, match="2, 4, 8 or 16"):
+        Product(1, 1, 1, 3, 2)
+    small = Machine({**MACHINE.constants, "obuf_bytes": 8})
+    with pytest.raises(MohaqError, match="no tile"):
+        schedule(Product(4, 4, 64, 8, 8), small, "refconv")
+    with pytest.raises(MohaqError, match="no tile"):
+        search(Product(4, 4, 64, 8, 8), small)

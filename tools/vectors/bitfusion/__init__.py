@@ -1,0 +1,1 @@
+"""Rows measured with the published Bit Fusion simulator."""
