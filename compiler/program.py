@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from xdsl.context import Context
 from xdsl.dialects.builtin import DictionaryAttr, ModuleOp, StringAttr, TensorType
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import Attribute
 from xdsl.parser import Parser
 from xdsl.utils.exceptions import ParseError, VerifyException
 
-from mohaq.compiler.context import MohaqContext
+from mohaq.compiler.context import MohaqContext, store
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects.nn import LayerOp
 from mohaq.compiler.dialects.param import DeclareOp, LoadOp
@@ -277,3 +278,22 @@ def _grids(held: object, count: int) -> list[GridAttr | None]:
         grid: Attribute | None = one.data.get(GRID_KEY) if isinstance(one, DictionaryAttr) else None
         found.append(grid if isinstance(grid, GridAttr) else None)
     return found or [None] * count
+
+
+def take_over(ctx: Context, module: ModuleOp, made: Program) -> None:
+    """Let the module and parameters that a pass was given be those of another program.
+
+    Raises:
+        MohaqError: the context has no parameters.
+    """
+    held = store(ctx)
+    old, new = module.body.block, made.module.body.block
+    for op in reversed(list(old.ops)):
+        old.erase_op(op, safe_erase=False)
+    for op in list(new.ops):
+        new.detach_op(op)
+        old.add_op(op)
+    for name in list(held):
+        del held[name]
+    for name in made.parameters:
+        held[name] = made.parameters[name]

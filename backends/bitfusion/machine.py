@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mohaq.backends.base import Constant, Target
+from mohaq.backends.base import Target
 from mohaq.backends.bitfusion.isa.instructions import Pad
-from mohaq.compiler.diagnostics import MohaqError, did_you_mean
+from mohaq.backends.target_file import TargetFiles
+from mohaq.compiler.diagnostics import MohaqError
 
-SCHEMA = "mohaq.target/1"
 FOLDER = Path(__file__).parent / "targets"
-MARKS = ("verified", "remembered", "assumed")
 
 WHOLE = (
     "array_rows", "array_columns", "unit_bits", "wbuf_bytes", "ibuf_bytes", "obuf_bytes",
@@ -107,9 +105,12 @@ def check_machine(constants: Mapping[str, Any], where: str) -> Machine:
     return Machine({n: constants[n] for n in (*WHOLE, *REAL)})
 
 
+FILES = TargetFiles(FOLDER, "bitfusion", "Bit Fusion", (*WHOLE, *REAL, *OPTIONAL))
+
+
 def shipped() -> tuple[str, ...]:
     """Names of the targets that come with the backend."""
-    return tuple(sorted(p.stem for p in FOLDER.glob("*.toml")))
+    return FILES.shipped()
 
 
 def load_target(name_or_path: str) -> Target:
@@ -118,59 +119,6 @@ def load_target(name_or_path: str) -> Target:
     Raises:
         MohaqError: unknown name or malformed file.
     """
-    if name_or_path in shipped():
-        path, own = FOLDER / f"{name_or_path}.toml", True
-    else:
-        path, own = Path(name_or_path), False
-        if not path.is_file():
-            raise MohaqError(
-                f"no Bit Fusion target '{name_or_path}'", hint=did_you_mean(name_or_path, shipped())
-            )
-    where = path.name if own else str(path)
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise MohaqError("cannot read this target file", where=where, why=str(error)) from None
-    target = _target(data, path, where)
+    target = FILES.load(name_or_path)
     machine_of(target)
     return target
-
-
-def _target(data: dict[str, Any], path: Path, where: str) -> Target:
-    if data.get("schema") != SCHEMA or data.get("backend") != "bitfusion":
-        raise MohaqError(
-            "not a Bit Fusion target file",
-            where=where,
-            hint=f'it must say schema = "{SCHEMA}" and backend = "bitfusion"',
-        )
-    top = {"schema", "backend", "name", "description", "constants"}
-    if unknown := sorted(set(data) - top):
-        raise MohaqError(f"unknown key '{unknown[0]}'", where=where)
-    name, description, tables = (data.get(k) for k in ("name", "description", "constants"))
-    if not isinstance(name, str) or not isinstance(description, str) or not name:
-        raise MohaqError("'name' and 'description' must be texts", where=where)
-    if not isinstance(tables, dict):
-        raise MohaqError("'constants' must be a table", where=where)
-    known = (*WHOLE, *REAL, *OPTIONAL)
-    for key in tables:
-        if key not in known:
-            raise MohaqError(
-                f"unknown constant '{key}'", where=where, hint=did_you_mean(key, known)
-            )
-    constants = {key: _constant(key, value, where) for key, value in tables.items()}
-    return Target(name, "bitfusion", description, constants, path)
-
-
-def _constant(name: str, table: Any, where: str) -> Constant:
-    if not isinstance(table, dict) or set(table) != {"value", "unit", "source", "mark"}:
-        raise MohaqError(
-            f"constant '{name}' needs exactly value, unit, source and mark", where=where
-        )
-    value = table["value"]
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise MohaqError(f"the value of '{name}' must be a number, got {value!r}", where=where)
-    if table["mark"] not in MARKS:
-        raise MohaqError(f"the mark of '{name}' must be one of {', '.join(MARKS)}", where=where)
-    if not all(isinstance(table[k], str) and table[k] for k in ("unit", "source")):
-        raise MohaqError(f"unit and source of '{name}' must be texts", where=where)
-    return Constant(value, table["unit"], table["source"], table["mark"])

@@ -17,11 +17,11 @@ from mohaq.backends.bitfusion.lowering.build import DEFAULT_MAX_ROWS, build
 from mohaq.backends.bitfusion.machine import load_target, machine_of
 from mohaq.backends.bitfusion.module import to_program_op
 from mohaq.backends.bitfusion.options import check_options
-from mohaq.compiler.context import MohaqContext, store
+from mohaq.compiler.context import store
 from mohaq.compiler.dialects.param import DeclareOp
 from mohaq.compiler.dialects.qnn.table import TableOp
 from mohaq.compiler.parameters import ParameterStore
-from mohaq.compiler.program import ENTRY, Program
+from mohaq.compiler.program import ENTRY, Program, take_over
 
 Prefer = Literal["latency", "energy", "balanced"]
 
@@ -50,21 +50,6 @@ def lower(
     return Program(module, ParameterStore(held))
 
 
-def _replace(ctx: Context, module: ModuleOp, made: Program) -> None:
-    """Put a program's content into the module and context that a pass was given."""
-    assert isinstance(ctx, MohaqContext)
-    old, new = module.body.block, made.module.body.block
-    for op in reversed(list(old.ops)):
-        old.erase_op(op, safe_erase=False)
-    for op in list(new.ops):
-        new.detach_op(op)
-        old.add_op(op)
-    for name in list(ctx.parameters):
-        del ctx.parameters[name]
-    for name in made.parameters:
-        ctx.parameters[name] = made.parameters[name]
-
-
 @dataclass(frozen=True)
 class LegalizeForBitfusionPass(ModulePass):
     """Rewrite a neutral qnn program into Bit Fusion's arithmetic.
@@ -79,7 +64,7 @@ class LegalizeForBitfusionPass(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Rewrite the module and the context's parameters."""
         load_target(self.target)
-        _replace(ctx, op, legalize(Program(op, store(ctx))))
+        take_over(ctx, op, legalize(Program(op, store(ctx))))
 
 
 @dataclass(frozen=True)
@@ -98,4 +83,4 @@ class LowerToBitfusionPass(ModulePass):
         """Rewrite the module and the context's parameters."""
         options = Options(prefer=cast("Prefer", self.prefer))
         made = lower(Program(op, store(ctx)), load_target(self.target), options, self.max_rows)
-        _replace(ctx, op, made)
+        take_over(ctx, op, made)

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from mohaq.backends.base import Costs, Estimate, Simulation, Workload
+from mohaq.backends.inputs import checked_input
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.files import read_json
 
@@ -65,7 +66,7 @@ class _Machine:
         if len(inputs) != len(described):
             raise MohaqError(f"the program takes {len(described)} inputs, got {len(inputs)}")
         for number, (row, given) in enumerate(zip(described, inputs, strict=True)):
-            self._values[row["value"]] = _checked(number, row, np.asarray(given))
+            self._values[row["value"]] = checked_input(number, row, np.asarray(given))
         frames, batch = self._values[described[0]["value"]].shape[:2]
         self._execute(self._data["ops"], self._values)
         outputs = tuple(self._values[n] for n in self._data["results"])
@@ -218,20 +219,3 @@ _OPS: dict[str, Callable[[_Machine, Row, list[Array]], tuple[Array, ...]]] = {
     "select": lambda _, row, x: (x[0][row["index"]],),
     "stack": lambda _, __, x: (np.stack(x),),
 }
-
-
-def _checked(number: int, row: Row, given: npt.NDArray[Any]) -> Array:
-    where = f"input {number}"
-    if given.dtype.kind not in "iu":
-        raise MohaqError(f"integers are needed, got {given.dtype}", where=where)
-    shape = row["shape"]
-    if given.ndim != len(shape) or any(
-        want not in (None, got) for want, got in zip(shape, given.shape, strict=True)
-    ):
-        raise MohaqError(f"shape {given.shape} does not fit {shape}", where=where)
-    if not given.size:
-        raise MohaqError("the input is empty", where=where)
-    limit = 1 << (row["bits"] - 1)
-    if int(given.min()) < -limit or int(given.max()) >= limit:
-        raise MohaqError(f"values leave {row['bits']} bits", where=where)
-    return given.astype(np.int64)

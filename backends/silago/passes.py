@@ -12,23 +12,8 @@ from xdsl.passes import ModulePass
 from mohaq.backends.silago.legalize import legalize_for
 from mohaq.backends.silago.lowering import lower_to_phases
 from mohaq.backends.silago.machine import load_target
-from mohaq.compiler.context import MohaqContext, store
-from mohaq.compiler.program import Program
-
-
-def _replace(ctx: Context, module: ModuleOp, made: Program) -> None:
-    """Put a program's content into the module and context that a pass was given."""
-    assert isinstance(ctx, MohaqContext)
-    old, new = module.body.block, made.module.body.block
-    for op in reversed(list(old.ops)):
-        old.erase_op(op, safe_erase=False)
-    for op in list(new.ops):
-        new.detach_op(op)
-        old.add_op(op)
-    for name in list(ctx.parameters):
-        del ctx.parameters[name]
-    for name in made.parameters:
-        ctx.parameters[name] = made.parameters[name]
+from mohaq.compiler.context import store
+from mohaq.compiler.program import Program, take_over
 
 
 @dataclass(frozen=True)
@@ -44,7 +29,7 @@ class LegalizeForSilagoPass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Rewrite the module and the context's parameters."""
-        _replace(ctx, op, legalize_for(Program(op, store(ctx)), load_target(self.target)))
+        take_over(ctx, op, legalize_for(Program(op, store(ctx)), load_target(self.target)))
 
 
 @dataclass(frozen=True)
@@ -55,4 +40,4 @@ class LowerToSilagoPass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Rewrite the module and the context's parameters."""
-        _replace(ctx, op, lower_to_phases(Program(op, store(ctx))))
+        take_over(ctx, op, lower_to_phases(Program(op, store(ctx))))

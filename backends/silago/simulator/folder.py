@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mohaq.backends.base import Costs, Estimate, Simulation, Workload
+from mohaq.backends.inputs import checked_input
 from mohaq.backends.silago import counters
 from mohaq.backends.silago.machine import Fabric
-from mohaq.backends.silago.simulator.host import Host, Ints, Row
+from mohaq.backends.silago.simulator.host import Host, Row
 from mohaq.backends.silago.simulator.run import Engine, run
 from mohaq.backends.silago.simulator.state import Run, State
 from mohaq.compiler.diagnostics import MohaqError
@@ -61,7 +62,7 @@ def _run(
     if len(inputs) != len(described):
         raise MohaqError(f"the program takes {len(described)} inputs, got {len(inputs)}")
     given = [
-        _checked(n, row, np.asarray(x))
+        checked_input(n, row, np.asarray(x))
         for n, (row, x) in enumerate(zip(described, inputs, strict=True))
     ]
     programs = [
@@ -94,20 +95,3 @@ def fabric_of_json(data: Row) -> Fabric:
     found["repairs"] = frozenset(data["repairs"])
     found["mac_pj"] = {int(b): float(e) for b, e in data["mac_pj"].items()}
     return Fabric(**found)
-
-
-def _checked(number: int, row: Row, given: npt.NDArray[Any]) -> Ints:
-    where = f"input {number}"
-    if given.dtype.kind not in "iu":
-        raise MohaqError(f"integers are needed, got {given.dtype}", where=where)
-    shape = row["shape"]
-    if given.ndim != len(shape) or any(
-        want not in (None, got) for want, got in zip(shape, given.shape, strict=True)
-    ):
-        raise MohaqError(f"shape {given.shape} does not fit {shape}", where=where)
-    if not given.size:
-        raise MohaqError("the input is empty", where=where)
-    limit = 1 << (row["bits"] - 1)
-    if int(given.min()) < -limit or int(given.max()) >= limit:
-        raise MohaqError(f"values leave {row['bits']} bits", where=where)
-    return given.astype(np.int64)
