@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from mohaq.compiler.search.front import Generation, Point, hypervolume, lowered,
 from mohaq.compiler.search.nsga2 import Nsga2
 from mohaq.compiler.search.problem import SearchProblem
 from mohaq.compiler.search.record import GenerationRow, Record, evaluation_key
+from mohaq.compiler.search.seeding import POINTS, SHARE, derived, probes
 
 LEAST_FAILURES = 10
 """Evaluations before the failure share counts."""
@@ -144,6 +146,8 @@ class SearchLoop:
             return every
         self._total = settings.generations
         seeds = list(self._problem.uniform().values()) if settings.seed_uniform else []
+        if settings.seed_sensitivity and self._problem.needs_error:
+            seeds.extend(self._by_sensitivity())
         return Nsga2(
             space.upper,
             len(settings.objectives),
@@ -153,6 +157,17 @@ class SearchLoop:
             seeds=np.array(seeds) if seeds else None,
             algorithm=settings.resolved,
         )
+
+    def _by_sensitivity(self) -> list[IntArray]:
+        """Measures each gene alone; gives the assignments that follow from it."""
+        points = self.assess(probes(self._problem.space))
+        self.check_failures()
+        errors = [point.objectives.get("error", math.inf) for point in points]
+        # A limit that the widest assignment breaks leaves nothing to compare with.
+        if not math.isfinite(errors[0]):
+            return []
+        most = min(POINTS, self._problem.settings.population // SHARE)
+        return list(derived(self._problem.space, np.array(errors), most))
 
     def assess(self, genomes: IntArray) -> list[Point]:
         """Points of genomes [n, G]; evaluates those that are new and within the cost limits."""

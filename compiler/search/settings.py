@@ -20,6 +20,7 @@ PRESETS: dict[str, Mapping[str, Any]] = {
         "population": 40,
         "offspring": 10,
         "seed_uniform": False,
+        "seed_sensitivity": False,
         "algorithm": "nsga2",
     },
 }
@@ -56,6 +57,8 @@ class SearchSettings:
     freeze: (slot or pattern, bits).
     ties: groups of slots or patterns that share one gene.
     seed_uniform: start from the uniform assignments that are legal.
+    seed_sensitivity: measure what each gene costs alone, and start from assignments that narrow
+        the cheap ones first (compiler/search/seeding.py).
     failure_share: the search stops when more than this share of the evaluations failed.
     """
 
@@ -70,6 +73,7 @@ class SearchSettings:
     freeze: tuple[tuple[str, int], ...] = ()
     ties: tuple[tuple[str, ...], ...] = ()
     seed_uniform: bool = True
+    seed_sensitivity: bool = True
     constraints: Constraints = field(default_factory=Constraints)
     options: Options = field(default_factory=Options)
     workload: Workload | None = None
@@ -130,6 +134,6 @@ class SearchSettings:
         held["algorithm"] = self.resolved
         held["objectives"] = [(o.name, o.unit, o.direction) for o in self.axes]
         if self.resolved == "exhaustive":  # they decide nothing there
-            for name in ("population", "offspring", "seed_uniform"):
+            for name in ("population", "offspring", "seed_uniform", "seed_sensitivity"):
                 del held[name]
         return held

@@ -26,6 +26,7 @@ from mohaq.compiler.search.loop import Progress
 from mohaq.compiler.search.objectives import Objective, Priced, find_objective
 from mohaq.compiler.search.record import RECORD_FILE, read_evaluations
 from mohaq.compiler.search.search import search
+from mohaq.compiler.search.seeding import derived, probes
 from mohaq.compiler.search.settings import PRESETS, Constraints, SearchSettings
 
 SMALL: dict[str, Any] = {"generations": 3, "population": 8, "offspring": 4}
@@ -237,6 +238,37 @@ def test_presets() -> None:
         SearchSettings.of("mohac")
     with pytest.raises(MohaqError, match="population of 4"):
         SearchSettings(algorithm="nsga3", population=2)
+
+
+def test_cheap_genes_are_narrowed_first() -> None:
+    genes = space(a=((2,), (4,), (8,)), b=((2,), (4,), (8,)), c=((4,),))
+    assert probes(genes).tolist() == [[2, 2, 0], [0, 2, 0], [2, 0, 0]]
+    path = derived(genes, np.array([0.1, 0.5, 0.1001]))
+    assert path.tolist() == [[2, 1, 0], [2, 0, 0], [1, 0, 0]]
+    path = derived(genes, np.array([0.1, np.inf, 0.3]))  # a probe that could not run is dear
+    assert path[1].tolist() == [2, 0, 0]
+    assert derived(space(c=((4,),)), np.array([0.1])).shape == (0, 1)
+
+
+def test_a_search_starts_from_what_genes_cost(
+    program: Program, data: Dataset, tmp_path: Path
+) -> None:
+    result = search(program, target="bitfusion-e", data=data, out=tmp_path, **SMALL)
+    genomes = {p.genome: p for p in result.evaluated}
+    genes = GeneSpace(
+        tuple(
+            SlotGroup(g["name"], (), tuple(map(tuple, g["choices"])))
+            for g in result.header["genes"]
+        )
+    )
+    asked = [genomes[tuple(int(v) for v in row)] for row in probes(genes)]
+    errors = np.array([p.objectives["error"] for p in asked])
+    assert all(p.generation == 0 for p in asked)
+    first = [p.genome for p in result.evaluated if p.generation == 1]
+    expected = [tuple(int(v) for v in row) for row in derived(genes, errors, 2)]
+    assert len(expected) == 2
+    assert all(genome in first or genomes[genome].generation == 0 for genome in expected)
+    assert len(first) > 2  # some are random
 
 
 def test_limits_that_nothing_keeps(program: Program, data: Dataset, tmp_path: Path) -> None:
