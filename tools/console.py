@@ -73,8 +73,10 @@ def objective_text(name: str, value: float) -> str:
             return si(value, "s")
         case "energy":
             return si(value, "J")
-        case "size":
+        case "size" | "sram":
             return kib(value)
+        case "speedup":
+            return f"{value:.3g}x"
     return f"{value:.4g}"
 
 

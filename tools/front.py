@@ -67,7 +67,7 @@ def print_front(found: SearchResult) -> None:
     table(title, ("point", "weight x input bits", *found.objectives), rows, text=2)
     say(f"layers: {' '.join(layers)}")
     if len(found.objectives) > 1:
-        other = next((o for o in ("energy", "latency", "size") if o in found.objectives), None)
+        other = next((o for o in found.objectives if o != "error"), None)
         if other and "error" in found.objectives:
             say(plot(found.front, other))
 

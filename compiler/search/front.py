@@ -6,19 +6,19 @@ gives the same bytes on any machine and with any number of workers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import moocore
 import numpy as np
 from pymoo.indicators.hv import HV
-from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
 
 from mohaq.backends.base import FloatArray
 from mohaq.compiler.assignment import Assignment, Slot
 from mohaq.compiler.files import dump_json, write_text
-from mohaq.compiler.search.settings import OBJECTIVES
+from mohaq.compiler.search.objectives import Objective
 
 SCHEMA = "mohaq.front/1"
 FRONT_FILE = "front.json"
@@ -48,10 +48,6 @@ class Point:
         """Whether it keeps all constraints."""
         return self.violation <= 0 and self.failure is None
 
-    def values(self, objectives: Sequence[str]) -> tuple[float, ...]:
-        """Values in the given order; NaN where unknown."""
-        return tuple(self.objectives.get(name, float("nan")) for name in objectives)
-
     def to_json(self) -> dict[str, Any]:
         """As it stands in `evaluated`."""
         held: dict[str, Any] = {
@@ -80,21 +76,28 @@ class SearchResult:
 
     Attributes:
         header: model, target, data, settings: the first part of `front.json`.
-        objectives: names, in order.
+        axes: the objectives, in order.
         reference: rows to compare with: {name: objectives}.
         generations: one a generation.
         evaluated: every candidate once, in the order it was first met.
-        front: feasible points that no other dominates, sorted by their objectives.
+        front: feasible points that no other dominates, sorted by their objectives, best first.
+        unmet: where no candidate is feasible: each limit that none kept, and by how much.
         folder: where the files are.
     """
 
     header: Mapping[str, Any]
-    objectives: tuple[str, ...]
+    axes: tuple[Objective, ...]
     reference: Sequence[Mapping[str, Any]]
     generations: tuple[Generation, ...]
     evaluated: tuple[Point, ...]
     front: tuple[Point, ...]
     folder: Path
+    unmet: tuple[str, ...] = ()
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """Names of the objectives, in order."""
+        return tuple(axis.name for axis in self.axes)
 
     def __repr__(self) -> str:
         last = self.generations[-1].hypervolume if self.generations else 0.0
@@ -129,7 +132,9 @@ class SearchResult:
         data = {
             "schema": SCHEMA,
             **self.header,
-            "objectives": [{"name": n, "unit": OBJECTIVES[n]} for n in self.objectives],
+            "objectives": [
+                {"name": a.name, "unit": a.unit, "direction": a.direction} for a in self.axes
+            ],
             "reference": list(self.reference),
             "generations": [
                 {
@@ -141,6 +146,7 @@ class SearchResult:
             ],
             "evaluated": [point.to_json() for point in self.evaluated],
             "front": rows,
+            **({"unmet": list(self.unmet)} if self.unmet else {}),
         }
         write_text(self.folder / FRONT_FILE, dump_json(data))
 
@@ -156,27 +162,39 @@ def point_names(count: int) -> list[str]:
     return [f"s{i:0{digits}d}" for i in range(count)]
 
 
-def pareto(points: Sequence[Point], objectives: Sequence[str]) -> list[Point]:
+def pareto(points: Iterable[Point], axes: Sequence[Objective]) -> list[Point]:
     """Feasible points that none dominates, one for equal values, sorted by values and genome."""
+    rows = [(lowered(point, axes), point) for point in points if point.feasible]
     unique: dict[tuple[float, ...], Point] = {}
-    for point in sorted(points, key=lambda p: (p.values(objectives), p.genome)):
-        if point.feasible:
-            unique.setdefault(point.values(objectives), point)
+    for values, point in sorted(rows, key=lambda row: (row[0], row[1].genome)):
+        unique.setdefault(values, point)
     if not unique:
         return []
-    values = np.array(list(unique), dtype=np.float64)
-    chosen = NonDominatedSorting().do(values, only_non_dominated_front=True)
-    kept = list(unique.values())
-    return [kept[i] for i in sorted(int(i) for i in chosen)]
+    chosen = moocore.is_nondominated(np.array(list(unique), dtype=np.float64))
+    return [point for point, kept in zip(unique.values(), chosen, strict=True) if kept]
 
 
-def hypervolume(points: Sequence[Point], objectives: Sequence[str], limits: FloatArray) -> float:
-    """Share of the box [0, limits] that the feasible points dominate.
+def lowered(point: Point, axes: Sequence[Objective]) -> tuple[float, ...]:
+    """Values in the order of the axes, as numbers to minimise; NaN where unknown."""
+    return tuple(a.lower(point.objectives.get(a.name, float("nan"))) for a in axes)
 
-    `limits` are the reference point; points beyond it add nothing.
+
+def hypervolume(points: Sequence[Point], axes: Sequence[Objective], limits: FloatArray) -> float:
+    """Share of the box between perfection and `limits` that the feasible points dominate.
+
+    `limits` [M] are the reference point; points beyond it add nothing. Perfection is 0, and
+    infinity for what is maximised: such a value counts as limit / value.
     """
-    values = [p.values(objectives) for p in points if p.feasible]
-    if not values:
+    rows = [
+        [
+            point.objectives[a.name] / limit
+            if a.direction == "min"
+            else limit / max(point.objectives[a.name], np.finfo(np.float64).tiny)
+            for a, limit in zip(axes, limits, strict=True)
+        ]
+        for point in points
+        if point.feasible
+    ]
+    if not rows:
         return 0.0
-    scaled = np.array(values, dtype=np.float64) / limits
-    return float(HV(ref_point=np.ones(len(objectives)))(scaled))
+    return float(HV(ref_point=np.ones(len(axes)))(np.array(rows, dtype=np.float64)))

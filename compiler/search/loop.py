@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,10 +14,12 @@ from mohaq.backends.base import FloatArray, IntArray
 from mohaq.compiler.assignment import Slot
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.search.engine import Engine, Evaluation, Failure, Job, Outcome
-from mohaq.compiler.search.front import Generation, Point, hypervolume, pareto
+from mohaq.compiler.search.enumeration import Enumeration
+from mohaq.compiler.search.front import Generation, Point, hypervolume, lowered, pareto
 from mohaq.compiler.search.nsga2 import Nsga2
 from mohaq.compiler.search.problem import SearchProblem
 from mohaq.compiler.search.record import GenerationRow, Record, evaluation_key
+from mohaq.compiler.search.seeding import POINTS, SHARE, derived, probes
 
 LEAST_FAILURES = 10
 """Evaluations before the failure share counts."""
@@ -87,6 +90,9 @@ class SearchLoop:
         self.outcomes: dict[tuple[int, ...], Outcome] = {}
         self.generations: list[Generation] = []
         self._number = 0
+        self._total = problem.settings.generations
+        self._failed = 0
+        self._best: float | None = None
         self._planned = 0
         self._evaluated = 0
         self._replayed = 0
@@ -102,16 +108,10 @@ class SearchLoop:
             MohaqError: too many failures, the record cannot be written, or a replay differs.
         """
         settings = self._problem.settings
-        seeds = list(self._problem.uniform().values()) if settings.seed_uniform else []
-        search = Nsga2(
-            self._problem.space.upper,
-            len(settings.objectives),
-            population=settings.population,
-            offspring=settings.offspring,
-            seed=settings.seed,
-            seeds=np.array(seeds) if seeds else None,
-        )
-        for number in range(1, settings.generations + 1):
+        axes = settings.axes
+        search = self._source()
+        front: list[Point] = []
+        for number in range(1, self._total + 1):
             self._number = number
             genomes = search.ask()
             if genomes is None:
@@ -119,11 +119,12 @@ class SearchLoop:
             points = self.assess(genomes)
             self.check_failures()
             search.tell(
-                [point.values(settings.objectives) for point in points],
+                [lowered(point, axes) for point in points],
                 [point.violation for point in points],
             )
-            front = pareto(list(self.points.values()), settings.objectives)
-            self._hypervolume = hypervolume(front, settings.objectives, limits)
+            # A point that was once dominated stays so; the reference rows came before.
+            front = pareto([*front, *(points if front else self.points.values())], axes)
+            self._hypervolume = hypervolume(front, axes, limits)
             evaluations = len(self.outcomes)
             self.generations.append(Generation(number, evaluations, self._hypervolume))
             self._record.end_generation(
@@ -136,6 +137,37 @@ class SearchLoop:
             )
             self._tell("generation")
         self._tell("done")
+
+    def _source(self) -> Nsga2 | Enumeration:
+        settings, space = self._problem.settings, self._problem.space
+        if settings.resolved == "exhaustive":
+            every = Enumeration(space, settings.space_limit)
+            self._total = every.chunks
+            return every
+        self._total = settings.generations
+        seeds = list(self._problem.uniform().values()) if settings.seed_uniform else []
+        if settings.seed_sensitivity and self._problem.needs_error:
+            seeds.extend(self._by_sensitivity())
+        return Nsga2(
+            space.upper,
+            len(settings.objectives),
+            population=settings.population,
+            offspring=settings.offspring,
+            seed=settings.seed,
+            seeds=np.array(seeds) if seeds else None,
+            algorithm=settings.resolved,
+        )
+
+    def _by_sensitivity(self) -> list[IntArray]:
+        """Measures each gene alone; gives the assignments that follow from it."""
+        points = self.assess(probes(self._problem.space))
+        self.check_failures()
+        errors = [point.objectives.get("error", math.inf) for point in points]
+        # A limit that the widest assignment breaks leaves nothing to compare with.
+        if not math.isfinite(errors[0]):
+            return []
+        most = min(POINTS, self._problem.settings.population // SHARE)
+        return list(derived(self._problem.space, np.array(errors), most))
 
     def assess(self, genomes: IntArray) -> list[Point]:
         """Points of genomes [n, G]; evaluates those that are new and within the cost limits."""
@@ -195,6 +227,7 @@ class SearchLoop:
         failure = None
         if outcome is not None:
             self.outcomes[genome] = outcome
+            self._failed += isinstance(outcome.result, Failure)
             violation += self._problem.error_violation(outcome.result)
             if isinstance(outcome.result, Failure):
                 failure = f"{outcome.result.kind}: {outcome.result.message}"
@@ -203,6 +236,9 @@ class SearchLoop:
         self.points[genome] = Point(
             genome, dict(widths), objectives, violation, self._number, failure
         )
+        if _scored(self.points[genome]):
+            error = objectives["error"]
+            self._best = error if self._best is None else min(self._best, error)
 
     def check_failures(self) -> None:
         """Stop when too large a share of the evaluations failed.
@@ -235,22 +271,20 @@ class SearchLoop:
     def _tell(self, event: Literal["evaluated", "generation", "done"]) -> None:
         if self._observer is None:
             return
-        errors = [p.objectives["error"] for p in self.points.values() if _scored(p)]
-        failed = sum(isinstance(o.result, Failure) for o in self.outcomes.values())
         self._observer(
             Progress(
                 event,
                 self._number,
-                self._problem.settings.generations,
+                self._total,
                 self._evaluated,
                 self._replayed,
                 self._planned,
                 len(self.points) - len(self.outcomes),
-                failed,
+                self._failed,
                 self._hits,
                 self._misses,
                 self._hypervolume,
-                min(errors, default=None),
+                self._best,
                 self._seconds / max(1, self._evaluated),
             )
         )

@@ -1,4 +1,4 @@
-"""NSGA-II as an ask/tell loop over ordinal genes, around pymoo.
+"""NSGA-II and NSGA-III as an ask/tell loop over ordinal genes, around pymoo.
 
 The path depends on the seed, the space, the settings and the told values alone, so that a
 replay with the same values asks for the same genomes (DESIGN D7).
@@ -6,11 +6,13 @@ replay with the same values asks for the same genomes (DESIGN D7).
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from pymoo.algorithms.moo.nsga2 import NSGA2
+from pymoo.algorithms.moo.nsga3 import NSGA3
 from pymoo.config import Config
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
@@ -19,6 +21,7 @@ from pymoo.operators.crossover.sbx import SBX
 from pymoo.operators.mutation.pm import PM
 from pymoo.operators.repair.rounding import RoundingRepair
 from pymoo.operators.sampling.rnd import IntegerRandomSampling
+from pymoo.util.ref_dirs import get_reference_directions
 
 from mohaq.backends.base import FloatArray, IntArray
 from mohaq.compiler.diagnostics import MohaqError
@@ -42,6 +45,8 @@ class Nsga2:
         offspring: new genomes of a generation.
         seed: seed of all random choices.
         seeds: genomes [m, G] that the initial population starts with; the rest is random.
+        algorithm: what survives a generation: by crowding (`nsga2`), or by the directions of
+            Das and Dennis, as many as the population has room for (`nsga3`).
     """
 
     def __init__(
@@ -53,6 +58,7 @@ class Nsga2:
         offspring: int,
         seed: int,
         seeds: IntArray | None = None,
+        algorithm: Literal["nsga2", "nsga3"] = "nsga2",
     ) -> None:
         self._upper = np.asarray(upper, dtype=np.int64)
         # pymoo's operators divide by the range of a gene: those without a choice stay outside.
@@ -69,14 +75,20 @@ class Nsga2:
             xu=self._upper[self._free].astype(np.float64),
             vtype=int,
         )
-        self._algorithm = NSGA2(
-            pop_size=population,
-            n_offsprings=offspring,
-            sampling=_seeded(problem, population, seed, self._given(seeds)),
-            crossover=SBX(prob=SBX_PROBABILITY, eta=SBX_ETA, vtype=float, repair=RoundingRepair()),
-            mutation=PM(prob=1.0, eta=MUTATION_ETA, vtype=float, repair=RoundingRepair()),
-            eliminate_duplicates=True,
-        )
+        settings: dict[str, Any] = {
+            "pop_size": population,
+            "n_offsprings": offspring,
+            "sampling": _seeded(problem, population, seed, self._given(seeds)),
+            "crossover": SBX(
+                prob=SBX_PROBABILITY, eta=SBX_ETA, vtype=float, repair=RoundingRepair()
+            ),
+            "mutation": PM(prob=1.0, eta=MUTATION_ETA, vtype=float, repair=RoundingRepair()),
+            "eliminate_duplicates": True,
+        }
+        if algorithm == "nsga3":
+            self._algorithm = NSGA3(_directions(objectives, population), **settings)
+        else:
+            self._algorithm = NSGA2(**settings)
         self._algorithm.setup(
             problem, termination=NoTermination(), seed=seed, verbose=False, progress=False
         )
@@ -147,3 +159,14 @@ def _seeded(problem: Any, population: int, seed: int, given: IntArray) -> Any:
     genomes = np.concatenate([given, np.asarray(drawn.get("X")).astype(np.int64)])
     _, first = np.unique(genomes, axis=0, return_index=True)
     return Population.new("X", genomes[np.sort(first)][:population])
+
+
+def _directions(objectives: int, population: int) -> FloatArray:
+    """Das and Dennis' directions [n, M]: the finest grid with at most `population` of them."""
+    found = np.eye(objectives)
+    for partitions in range(2, population):
+        count = math.comb(objectives + partitions - 1, partitions)
+        if count > population:
+            break
+        found = get_reference_directions("das-dennis", objectives, n_partitions=partitions)
+    return np.asarray(found, dtype=np.float64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -11,6 +11,8 @@ from mohaq.compiler.analysis.storage import CalibratedTable
 from mohaq.compiler.assignment import Slot
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.search.engine import Evaluation, Failure
+from mohaq.compiler.search.genes import check_choices, shaped
+from mohaq.compiler.search.objectives import BUILT_IN, ERROR, Priced
 from mohaq.compiler.search.settings import SearchSettings
 
 ILLEGAL, FAILED = 1e2, 1e3
@@ -18,6 +20,9 @@ ILLEGAL, FAILED = 1e2, 1e3
 
 LIMIT_CONSTANT = "model_bytes"
 """Constant of a target file that bounds the size of a model."""
+
+HEADROOM = 1.1
+"""The hypervolume's reference point lies so far beyond the widest assignment's costs."""
 
 UNIFORM_WIDTHS = (16, 8, 4, 2)
 """Uniform assignments to compare with."""
@@ -35,14 +40,25 @@ class SearchProblem:
         workload: Workload,
     ) -> None:
         table = calibrated.table
-        self.space: GeneSpace = backend.space(table, target)
+        whole = backend.space(table, target)
+        check_choices(whole, backend.name)
+        self.space: GeneSpace
+        self.space, self._frozen = shaped(whole, settings.freeze, settings.ties)
         self.settings = settings
         self.workload = workload
         self.slots = tuple(calibrated.searched())
+        self._table, self._target = table, target
+        self._priced = [axis for axis in settings.axes if axis.name != ERROR]
         self._cost_model = backend.cost_model(table, self.space, target)
-        self._limits = [settings.constraints.max_size] if settings.constraints.max_size else []
+        top = backend.cost_model(table, whole, target).cost(
+            whole.upper[None, :], workload, settings.options
+        )
+        self._widest = {name: float(values[0]) for name, values in top.items()}
+        self._limits: dict[str, float] = {}
+        if settings.constraints.max_size:
+            self._limits["max_size"] = settings.constraints.max_size
         if LIMIT_CONSTANT in target.constants:
-            self._limits.append(target[LIMIT_CONSTANT])
+            self._limits[f"{LIMIT_CONSTANT} of target '{target.name}'"] = target[LIMIT_CONSTANT]
         covered = {slot for group in self.space.groups for slot in group.slots}
         if missing := [slot for slot in self.slots if slot not in covered]:
             raise MohaqError(f"target '{target.name}' gives no widths for '{missing[0]}'")
@@ -67,20 +83,30 @@ class SearchProblem:
         ]
 
     def costs(self, genomes: IntArray) -> dict[str, FloatArray]:
-        """Latency, energy and size of genomes, each [n].
+        """The backend's costs of genomes and the objectives made of them, each [n].
 
         Raises:
-            MohaqError: the backend gave a cost that is not finite, or not one for each genome.
+            MohaqError: the backend gave a cost that is not finite, or not one for each genome; an
+                objective cannot be priced.
         """
         found = self._cost_model.cost(genomes, self.workload, self.settings.options)
         for name, values in found.items():
             if np.shape(values) != (len(genomes),) or not np.isfinite(values).all():
                 raise MohaqError(f"the backend's cost '{name}' is not one finite number a genome")
-        return found
+        priced = Priced(
+            self.space.widths(genomes),
+            found,
+            self._widest,
+            self._table,
+            self._target,
+            self.workload,
+        )
+        own = {axis.name: axis.price(priced) for axis in self._priced if axis.name not in found}
+        return {**found, **own}
 
     def cost_violation(self, costs: Mapping[str, float]) -> float:
         """How far a candidate is beyond its size limits, as a share; 0 when within."""
-        return sum(max(0.0, (costs["size"] - limit) / limit) for limit in self._limits)
+        return sum(max(0.0, (costs["size"] - limit) / limit) for limit in self._limits.values())
 
     def error_violation(self, result: Evaluation | Failure) -> float:
         """How far an evaluated candidate is from being feasible."""
@@ -90,18 +116,92 @@ class SearchProblem:
         return 0.0 if limit is None else max(0.0, (result.value - limit) / limit)
 
     def uniform(self) -> dict[int, IntArray]:
-        """{bits: genome} of the uniform assignments that are legal, widest first."""
+        """{bits: genome} of the uniform assignments that are legal, widest first.
+
+        Frozen genes stay as they are.
+        """
         found: dict[int, IntArray] = {}
-        for bits in UNIFORM_WIDTHS:
-            genome = [_index(group.choices, bits) for group in self.space.groups]
+        free = [group for group in self.space.groups if group.name not in self._frozen]
+        for bits in UNIFORM_WIDTHS if free else ():
+            genome = [
+                _nearest(group.choices, bits)
+                if group.name in self._frozen
+                else _index(group.choices, bits)
+                for group in self.space.groups
+            ]
             if None not in genome:
                 found[bits] = np.array(genome, dtype=np.int64)
         return found
 
-    def widest_costs(self) -> dict[str, float]:
-        """Costs of the genome with the widest choice of every gene."""
-        found = self.costs(self.space.upper[None, :])
-        return {name: float(values[0]) for name, values in found.items()}
+    def reference_point(self, error: float) -> FloatArray:
+        """The point [M] that hypervolumes refer to.
+
+        Error 1 (or `error`, if that is worse); costs a little beyond those of the widest
+        assignment, or of the worst of the widest, the narrowest and the uniform ones for
+        objectives that a backend does not know.
+        """
+        corners = np.stack([self.space.upper, 0 * self.space.upper, *self.uniform().values()])
+        costs = self.costs(corners)
+        found = []
+        for axis in self.settings.axes:
+            if axis.name == ERROR:
+                found.append(max(1.0, error))
+                continue
+            values = costs[axis.name]
+            if axis.direction == "max":
+                found.append(float(values.min()) / HEADROOM)
+            else:
+                worst = values[0] if axis.name in BUILT_IN else values.max()
+                found.append(HEADROOM * float(worst) or 1.0)
+        return np.array(found)
+
+    def check_limits(self) -> None:
+        """Refuse size limits that no candidate keeps.
+
+        The narrowest assignment proves it where no single gene can be changed to less.
+
+        Raises:
+            MohaqError: says which limit and by how much.
+        """
+        upper = self.space.upper
+        nearby = [0 * upper]
+        for gene, top in enumerate(upper):
+            for index in range(1, int(top) + 1):
+                nearby.append(0 * upper)
+                nearby[-1][gene] = index
+        sizes = self.costs(np.stack(nearby))["size"]
+        least = float(sizes.min())
+        if least < sizes[0]:
+            return
+        for name, limit in self._limits.items():
+            if least > limit:
+                raise MohaqError(
+                    f"no assignment keeps {name} {limit:,.0f} bytes",
+                    why=f"the narrowest one has {least:,.0f} bytes, {least - limit:,.0f} "
+                    f"({100 * (least - limit) / limit:.1f} %) too many",
+                    hint="allow more bytes, choose another target or shrink the model",
+                )
+
+    def unmet(self, costs: Iterable[Mapping[str, float]]) -> list[str]:
+        """For each limit that no evaluated candidate kept: which, and by how much."""
+        held = list(costs)
+        found = []
+        for name, limit in self._limits.items():
+            least = min((c["size"] for c in held), default=limit)
+            if least > limit:
+                found.append(
+                    f"{name} {limit:,.0f} bytes: the smallest candidate has {least:,.0f}, "
+                    f"{least - limit:,.0f} too many"
+                )
+        limit_error = self.settings.constraints.max_error
+        errors = [c[ERROR] for c in held if ERROR in c]
+        if limit_error is not None and errors and min(errors) > limit_error:
+            least = min(errors)
+            found.append(
+                f"max_error {limit_error:g}: the best of {len(errors)} candidates has {least:g}, "
+                f"{least - limit_error:g} too much"
+            )
+        return found
 
 
 def _index(choices: tuple[tuple[int, ...], ...], bits: int) -> int | None:
@@ -109,3 +209,8 @@ def _index(choices: tuple[tuple[int, ...], ...], bits: int) -> int | None:
         if set(choice) == {bits}:
             return number
     return None
+
+
+def _nearest(choices: tuple[tuple[int, ...], ...], bits: int) -> int:
+    """The choice with the most slots at `bits`."""
+    return max(range(len(choices)), key=lambda i: choices[i].count(bits))

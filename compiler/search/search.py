@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mohaq.backends.base import FloatArray, IntArray, Options, Target, Workload
+from mohaq.backends.base import IntArray, Options, Target, Workload
 from mohaq.backends.registry import find_target
 from mohaq.compiler.analysis.storage import calibrated_table
 from mohaq.compiler.data import Dataset
@@ -20,6 +20,7 @@ from mohaq.compiler.interpreters.float_nn import run_float
 from mohaq.compiler.metrics import Metric, check_labels, get_metric
 from mohaq.compiler.program import Program
 from mohaq.compiler.search.engine import Engine, Evaluation, Job, Outcome
+from mohaq.compiler.search.enumeration import Enumeration
 from mohaq.compiler.search.evaluator import DEFAULT_MEMORY
 from mohaq.compiler.search.front import Point, SearchResult, pareto, widths_json
 from mohaq.compiler.search.local import local_engine
@@ -28,13 +29,10 @@ from mohaq.compiler.search.problem import SearchProblem
 from mohaq.compiler.search.recipe import write_inputs
 from mohaq.compiler.search.record import Record, context_hash
 from mohaq.compiler.search.scoring import bootstrap, score
-from mohaq.compiler.search.settings import Constraints, SearchSettings
+from mohaq.compiler.search.settings import Algorithm, Constraints, SearchSettings
 
 SEMANTICS = "qnn/1"
 """Version of the integer semantics; part of every record."""
-
-HEADROOM = 1.1
-"""The hypervolume's reference point lies so far beyond the widest assignment's costs."""
 
 
 def search(
@@ -45,9 +43,14 @@ def search(
     out: str | Path,
     metric: str = "fer",
     objectives: Sequence[str] = ("error", "latency", "energy", "size"),
-    generations: int = 20,
-    population: int = 40,
-    offspring: int = 10,
+    preset: str = "default",
+    generations: int | None = None,
+    population: int | None = None,
+    offspring: int | None = None,
+    algorithm: Algorithm | None = None,
+    space_limit: int | None = None,
+    freeze: Mapping[str, int] | None = None,
+    ties: Sequence[Sequence[str]] = (),
     seed: int = 1,
     workers: int = 0,
     constraints: Constraints | None = None,
@@ -66,10 +69,17 @@ def search(
         out: run folder. Repeating the same call resumes it; only `generations`, `workers` and
             `memory_bytes` may differ.
         metric: scores an utterance (fer, per, wer, accuracy, mse, or an installed one).
-        objectives: what is minimised: error, latency, energy, size.
-        generations: of NSGA-II, the initial population included.
+        objectives: error, latency, energy, size, speedup, sram, or installed ones, in any order.
+        preset: `default`, or `mohaq` for the settings of the paper's code; what is given beside it
+            stands.
+        generations: of the algorithm, the initial population included.
         population: candidates that survive a generation.
         offspring: candidates that a generation adds.
+        algorithm: auto (NSGA-II up to three objectives, NSGA-III beyond), nsga2, nsga3, or
+            exhaustive, which evaluates every assignment of a small space.
+        space_limit: largest space that is enumerated.
+        freeze: {slot or pattern such as `*.input`: bits}.
+        ties: groups of slots or patterns that share one width.
         seed: of all random choices.
         workers: processes; 0 or 1 runs in this process. The result is the same.
         constraints: limits of feasible candidates.
@@ -84,12 +94,17 @@ def search(
         MohaqError: the program is not calibrated, the data do not fit, the folder is in use or
             holds another search, too many evaluations fail.
     """
-    settings = SearchSettings(
+    settings = SearchSettings.of(
+        preset,
         objectives=tuple(objectives),
         metric=metric,
         generations=generations,
         population=population,
         offspring=offspring,
+        algorithm=algorithm,
+        space_limit=space_limit,
+        freeze=tuple((freeze or {}).items()),
+        ties=tuple(tuple(tie) for tie in ties),
         seed=seed,
         constraints=constraints or Constraints(),
         options=options or Options(),
@@ -131,6 +146,9 @@ def run_search(
     program.seal()  # a program has one hash, saved or not
     calibrated = backend.obeyed(calibrated_table(program), machine)
     problem = SearchProblem(calibrated, backend, machine, settings, workload)
+    problem.check_limits()
+    if settings.resolved == "exhaustive":
+        Enumeration(problem.space, settings.space_limit)  # refuses before anything is written
     decides = _decides(program, machine, data, settings)
     with Record(out, _header(decides, settings)) as record:
         recipe = write_inputs(out, program, machine, data, settings.metric, memory_bytes)
@@ -145,11 +163,11 @@ def run_search(
             full = None
             if problem.needs_error:
                 full = _float_error(program, data, metric, record, context)
-            limits = _limits(problem, full)
+            limits = problem.reference_point(full.value if full else 0.0)
             loop.run(limits)
         finally:
             made.close()
-        front = pareto(list(loop.points.values()), settings.objectives)
+        front = pareto(loop.points.values(), settings.axes)
         result = SearchResult(
             {
                 "model": {"name": name, "hash": decides["model"]},
@@ -167,6 +185,7 @@ def run_search(
                     "frames": data.frames,
                 },
                 "settings": {
+                    "algorithm": settings.resolved,
                     "population": settings.population,
                     "offspring": settings.offspring,
                     "generations": settings.generations,
@@ -185,12 +204,13 @@ def run_search(
                     zip(settings.objectives, map(float, limits), strict=True)
                 ),
             },
-            settings.objectives,
+            settings.axes,
             _reference(loop, uniform, full),
             tuple(loop.generations),
             tuple(loop.points.values()),
             tuple(_with_interval(point, loop.outcomes) for point in front),
             out,
+            () if front else tuple(problem.unmet(p.objectives for p in loop.points.values())),
         )
         result.write()
     return result
@@ -238,15 +258,6 @@ def _float_error(
         known = Outcome(job.key, score(metric, outputs, data))
         record.put(0, job, known)
     return good(known)
-
-
-def _limits(problem: SearchProblem, full: Evaluation | None) -> FloatArray:
-    """Reference point of the hypervolume: error 1 (or what is worse), costs of the widest."""
-    worst = {
-        "error": max(1.0, full.value if full else 0.0),
-        **{name: HEADROOM * value for name, value in problem.widest_costs().items()},
-    }
-    return np.array([worst[name] for name in problem.settings.objectives])
 
 
 def _reference(

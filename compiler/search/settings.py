@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 
 from mohaq.backends.base import Options, Workload
 from mohaq.compiler.diagnostics import MohaqError, did_you_mean
+from mohaq.compiler.search.objectives import Objective, find_objectives
 
-OBJECTIVES: dict[str, str] = {
-    "error": "share",
-    "latency": "s",
-    "energy": "J",
-    "size": "bytes",
+Algorithm = Literal["auto", "nsga2", "nsga3", "exhaustive"]
+
+PRESETS: dict[str, Mapping[str, Any]] = {
+    "default": {},
+    # As MOHAQ's code: 40 random candidates, then 59 times 10 new ones, 630 in all.
+    "mohaq": {
+        "generations": 60,
+        "population": 40,
+        "offspring": 10,
+        "seed_uniform": False,
+        "seed_sensitivity": False,
+        "algorithm": "nsga2",
+    },
 }
-"""Objective -> unit; all are minimised. The unit of `error` is that of the metric."""
+"""Name -> settings that stand unless others are given."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +48,17 @@ class Constraints:
 class SearchSettings:
     """Everything that decides the result of a search.
 
+    objectives: names (compiler/search/objectives.py), each once.
     population, offspring: MOHAQ's code starts from 40 and adds 10 a generation.
     generations: the first one is the initial population.
-    seed_uniform: start from the uniform assignments that are legal, filled up at random.
+    algorithm: `auto` is NSGA-II up to three objectives and NSGA-III beyond; `exhaustive` evaluates
+        every candidate of the space.
+    space_limit: largest space that is enumerated.
+    freeze: (slot or pattern, bits).
+    ties: groups of slots or patterns that share one gene.
+    seed_uniform: start from the uniform assignments that are legal.
+    seed_sensitivity: measure what each gene costs alone, and start from assignments that narrow
+        the cheap ones first (compiler/search/seeding.py).
     failure_share: the search stops when more than this share of the evaluations failed.
     """
 
@@ -50,25 +68,61 @@ class SearchSettings:
     population: int = 40
     offspring: int = 10
     seed: int = 1
+    algorithm: Algorithm = "auto"
+    space_limit: int = 100_000
+    freeze: tuple[tuple[str, int], ...] = ()
+    ties: tuple[tuple[str, ...], ...] = ()
     seed_uniform: bool = True
+    seed_sensitivity: bool = True
     constraints: Constraints = field(default_factory=Constraints)
     options: Options = field(default_factory=Options)
     workload: Workload | None = None
     failure_share: float = 0.5
 
     def __post_init__(self) -> None:
-        for name in self.objectives:
-            if name not in OBJECTIVES:
-                raise MohaqError(f"no objective '{name}'", hint=did_you_mean(name, OBJECTIVES))
-        if not self.objectives or len(set(self.objectives)) != len(self.objectives):
-            raise MohaqError("name at least one objective, each once")
-        for name in ("generations", "population", "offspring"):
+        find_objectives(self.objectives)
+        if self.algorithm not in get_args(Algorithm):
+            raise MohaqError(
+                f"no algorithm '{self.algorithm}'",
+                hint=did_you_mean(self.algorithm, get_args(Algorithm)),
+            )
+        for name in ("generations", "population", "offspring", "space_limit"):
             if getattr(self, name) < 1:
                 raise MohaqError(f"'{name}' must be at least 1, got {getattr(self, name)}")
+        if self.algorithm == "nsga3" and self.population < len(self.objectives):
+            raise MohaqError(
+                f"NSGA-III needs a population of {len(self.objectives)} for as many objectives",
+                why=f"got {self.population}",
+            )
         if self.seed < 0:
             raise MohaqError(f"a seed is not negative, got {self.seed}")
         if not 0 < self.failure_share <= 1:
             raise MohaqError(f"'failure_share' lies in (0, 1], got {self.failure_share}")
+
+    @staticmethod
+    def of(preset: str = "default", **given: Any) -> SearchSettings:
+        """Settings of a preset, with those that are given (None: not given) instead.
+
+        Raises:
+            MohaqError: no such preset, or a value out of range.
+        """
+        if preset not in PRESETS:
+            raise MohaqError(f"no preset '{preset}'", hint=did_you_mean(preset, PRESETS))
+        chosen = {name: value for name, value in given.items() if value is not None}
+        return SearchSettings(**{**PRESETS[preset], **chosen})
+
+    @property
+    def axes(self) -> tuple[Objective, ...]:
+        """The objectives themselves, in order."""
+        return find_objectives(self.objectives)
+
+    @property
+    def resolved(self) -> Literal["nsga2", "nsga3", "exhaustive"]:
+        """The algorithm that `auto` stands for."""
+        if self.algorithm != "auto":
+            return self.algorithm
+        many = 3 < len(self.objectives) <= self.population
+        return "nsga3" if many else "nsga2"
 
     def identity(self) -> dict[str, Any]:
         """The settings that a resumed run must share.
@@ -76,5 +130,10 @@ class SearchSettings:
         `generations` is not among them: a longer search replays a shorter one and goes on.
         """
         held = asdict(self)
-        del held["generations"], held["failure_share"]
+        del held["generations"], held["failure_share"], held["space_limit"]
+        held["algorithm"] = self.resolved
+        held["objectives"] = [(o.name, o.unit, o.direction) for o in self.axes]
+        if self.resolved == "exhaustive":  # they decide nothing there
+            for name in ("population", "offspring", "seed_uniform", "seed_sensitivity"):
+                del held[name]
         return held

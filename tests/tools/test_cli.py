@@ -144,6 +144,19 @@ def test_help_imports_nothing_heavy() -> None:
             ("search", "{net}", "-t", "reference", "-d", "{data}", "--objectives=power", "-o=out"),
             "'power'",
         ),
+        *(
+            (("search", "{net}", "-t", "reference", "-d", "{data}", "-o=out", *words), message)
+            for words, message in (
+                (("--freeze=fc.input",), "SLOT=BITS"),
+                (("--freeze=fx.input=8",), "fc.input"),
+                (("--tie=fc.weight",), "at least two slots"),
+                (("--preset=mohac",), "'mohaq'"),
+                (("--algorithm=nsga4",), "'nsga3'"),
+                (("--exhaustive", "--algorithm=nsga2"), "exclude each other"),
+                (("--exhaustive", "--space-limit=3"), "limit of 3"),
+                (("--max-size=1",), "too many"),
+            )
+        ),
         (("run", "{net}", "-d", "{data}"), "manifest"),
         (("inspect", "gone"), "gone"),
         (("report", "{net}"), "front.json"),
@@ -281,6 +294,15 @@ def test_the_whole_way(
     assert done.exit_code == 0, done.output
     assert "bit-exact on 3 of 3 sequences; counters equal the estimate on 3" in done.output
     assert "estimate" in cli("inspect", "out").output.lower()
+    whole = ("--exhaustive", "--freeze", "*.input=8", "--objectives", "speedup,error")
+    done = cli("search", "mine", "-t", "bitfusion-e", "-d", data, "-o", "all", *whole)
+    assert done.exit_code == 0, done.output
+    assert len(json.loads((tmp_path / "all" / "front.json").read_text())["evaluated"]) == 16
+    assert cli("report", "all").exit_code == 0
+    assert "speedup (higher is better)" in (tmp_path / "all" / "report.html").read_text()
+    done = cli("search", "mine", "-t", "bitfusion-e", "-d", data, "-o", "no", "--max-error=1e-9")
+    assert done.exit_code == 2, done.output
+    assert "max_error 1e-09: the best of" in done.stderr
     assert cli("report", "run").exit_code == 0
     assert (tmp_path / "run" / "report.html").is_file()
     _damage(tmp_path / "out")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
+
+if TYPE_CHECKING:
+    from mohaq.compiler.search.settings import Algorithm
 
 
 def search(
@@ -31,15 +34,40 @@ def search(
         typer.Option("--metric", "-m", help="fer, per, wer, accuracy, mse, or an installed one."),
     ] = "fer",
     objectives: Annotated[
-        str, typer.Option("--objectives", help="What to minimise, separated by commas.")
+        str,
+        typer.Option(
+            "--objectives",
+            help="error, latency, energy, size, speedup, sram or installed ones, with commas.",
+        ),
     ] = "error,latency,energy,size",
+    preset: Annotated[
+        str, typer.Option("--preset", help="default, or mohaq: 40 + 59 x 10 candidates.")
+    ] = "default",
     generations: Annotated[
-        int, typer.Option("--generations", "-g", help="NSGA-II generations.")
-    ] = 20,
-    population: Annotated[int, typer.Option("--population", help="Survivors a generation.")] = 40,
+        int | None, typer.Option("--generations", "-g", help="Generations (20, or the preset's).")
+    ] = None,
+    population: Annotated[
+        int | None, typer.Option("--population", help="Survivors a generation (40).")
+    ] = None,
     offspring: Annotated[
-        int, typer.Option("--offspring", help="New candidates a generation.")
-    ] = 10,
+        int | None, typer.Option("--offspring", help="New candidates a generation (10).")
+    ] = None,
+    algorithm: Annotated[
+        str, typer.Option("--algorithm", help="auto, nsga2 or nsga3 (auto: above 3 objectives).")
+    ] = "",
+    exhaustive: Annotated[
+        bool, typer.Option("--exhaustive", help="Evaluate every assignment of a small space.")
+    ] = False,
+    space_limit: Annotated[
+        int | None, typer.Option("--space-limit", help="Largest space to enumerate (100000).")
+    ] = None,
+    freeze: Annotated[
+        list[str] | None, typer.Option("--freeze", help="SLOT=BITS, e.g. fc.input=16 or *.input=8.")
+    ] = None,
+    tie: Annotated[
+        list[str] | None,
+        typer.Option("--tie", help="Slots with one width, e.g. l0.weight,l1.weight."),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", "-s", help="Of all random choices.")] = 1,
     workers: Annotated[int, typer.Option("--workers", "-j", help="Processes; 0: in this one.")] = 0,
     limit: Annotated[
@@ -68,6 +96,9 @@ def search(
     from mohaq.tools.sources import VALIDATION, calibrated_model, load_data
     from mohaq.tools.watch import resumable, watch_search
 
+    frozen = dict(_frozen(text) for text in freeze or ())
+    if exhaustive and algorithm not in {"", "exhaustive"}:
+        raise MohaqError(f"--exhaustive and --algorithm {algorithm} exclude each other")
     source = data or VALIDATION.get(model)
     if source is None:
         raise MohaqError("a search needs --data to measure the error on")
@@ -84,15 +115,36 @@ def search(
             out=out,
             metric=metric,
             objectives=tuple(o.strip() for o in objectives.split(",") if o.strip()),
+            preset=preset,
             generations=generations,
             population=population,
             offspring=offspring,
+            algorithm=cast("Algorithm", "exhaustive" if exhaustive else algorithm) or None,
+            space_limit=space_limit,
+            freeze=frozen,
+            ties=[[name.strip() for name in group.split(",")] for group in tie or ()],
             seed=seed,
             workers=workers,
             constraints=Constraints(max_error, max_size),
             observer=observer,
             name=model,
         )
+    if not found.front:
+        raise MohaqError(
+            "no candidate keeps all limits",
+            where=str(out),
+            why="; ".join(found.unmet) or "each breaks one of them, or could not be evaluated",
+            hint="loosen the limits or search longer; front.json holds all candidates",
+        )
     print_front(found)
     say(f"wrote {out}/front.json and {len(found.front)} assignments")
     say(f"next: mohaq report {out}")
+
+
+def _frozen(text: str) -> tuple[str, int]:
+    from mohaq.compiler.diagnostics import MohaqError
+
+    slot, equals, bits = text.rpartition("=")
+    if not equals or not slot or not bits.isdecimal():
+        raise MohaqError(f"--freeze takes SLOT=BITS, got '{text}'")
+    return slot, int(bits)

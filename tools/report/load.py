@@ -94,6 +94,11 @@ def load_report(
         raise MohaqError(f'this is no search result: its schema is not "{SCHEMA}"', where=str(file))
     metric = top["metric"]["name"].a(str)
     units = {row["name"].a(str): row["unit"].a(str) for row in top["objectives"].list()}
+    raised = {
+        row["name"].a(str)
+        for row in top["objectives"].list()
+        if row.has("direction") and row["direction"].a(str) == "max"
+    }
     if not units:
         raise top["objectives"].error("is empty")
     layers = _layers(top["genes"])
@@ -118,7 +123,7 @@ def load_report(
     return Report(
         title=f"{top['model']['name'].a(str)} on {top['target']['name'].a(str)}: precision search",
         facts=_facts(top, metric, len(front)),
-        objectives=_objectives(units, metric, front),
+        objectives=_objectives(units, raised, metric, front),
         front=tuple(_with(p, more) for p in front),
         evaluated=_evaluated(top["evaluated"], units, layers, front),
         references=tuple(_with(p, more) for p in (*references, *added)),
@@ -133,11 +138,15 @@ def load_report(
 
 
 def _objectives(
-    units: Mapping[str, str], metric: str, front: tuple[Point, ...]
+    units: Mapping[str, str], raised: set[str], metric: str, front: tuple[Point, ...]
 ) -> tuple[Objective, ...]:
-    return tuple(
+    made = [
         Objective.of(name, unit, max(p.values[name] for p in front), metric)
         for name, unit in units.items()
+    ]
+    return tuple(
+        replace(one, label=f"{one.label} (higher is better)") if one.name in raised else one
+        for one in made
     )
 
 
@@ -251,7 +260,7 @@ def _notes(top: _Node, front: tuple[Point, ...], references: tuple[Point, ...]) 
     infeasible = sum(row["feasible"].value is not True for row in top["evaluated"].list())
     notes = [
         (
-            "All objectives are minimised. The front holds the feasible points that no other beats in "
+            "Objectives are minimised unless they say otherwise. The front holds the feasible points that no other beats in "
             "every objective."
         ),
         (
