@@ -223,7 +223,8 @@ def import_exported(exported: ExportedProgram) -> Program:
     """Import an exported program.
 
     Sizes that were exported as symbolic stay so. Where torch.export froze time and batch, as
-    it does for recurrent layers, they are lifted: the first two extents of inputs of rank 3.
+    it does for recurrent layers, they are lifted: the first two extents of inputs of rank 3, and of
+    rank 2 where they are places in an embedding.
 
     Raises:
         MohaqError: an operation that we do not import, named with its place in the source.
@@ -285,7 +286,7 @@ def _argument(work: Importer, node: Node, frozen: bool, kept: Collection[int]) -
         )
         if isinstance(lifted, sympy.Symbol):
             lifted = lifted.name.removeprefix("@")
-        elif frozen and not isinstance(size, torch.SymInt) and value.dim() == 3 and place < 2:
+        elif frozen and not isinstance(size, torch.SymInt) and place < 2 and _is_sequence(node):
             known = size in kept or (place == 0 and _is_state(node))
             lifted = size if known else f"{node.name}.{place}"
         symbolic = isinstance(lifted, str)
@@ -297,6 +298,14 @@ def _argument(work: Importer, node: Node, frozen: bool, kept: Collection[int]) -
         if isinstance(extent, sympy.Symbol) and isinstance(size, int):
             work.sizes.hints[extent] = size
     work.values[node.name] = made
+
+
+def _is_sequence(node: Node) -> bool:
+    """Whether the first two extents of an input are time and batch."""
+    rank = node.meta["val"].dim()
+    return rank == 3 or (
+        rank == 2 and any(operation_name(u).startswith("aten.embedding") for u in node.users)
+    )
 
 
 def _is_state(node: Node) -> bool:

@@ -83,6 +83,28 @@ def test_fx_nodes_carry_what_the_passes_chose() -> None:
     assert metas["fc"]["calibration"]["input"].keys() == {2, 4, 8, 16}
 
 
+def test_pt2_of_a_language_model_takes_any_number_of_tokens(tmp_path: Path) -> None:
+    class Tagger(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.words = torch.nn.Embedding(11, 4)
+            self.ear = torch.nn.LSTM(4, 3, batch_first=True)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            out: torch.Tensor = self.ear(self.words(x))[0]
+            return out
+
+    model = Tagger().eval()
+    example = torch.zeros(2, 9, dtype=torch.int64)
+    torch.export.save(torch.export.export(model, (example,)), tmp_path / "m.pt2")
+    program = mohaq.load(tmp_path / "m.pt2")
+    for batch, steps in ((1, 1), (3, 7), (1, 300)):
+        x = torch.randint(0, 11, (batch, steps))
+        with torch.no_grad():
+            wanted = model(x).numpy()
+        np.testing.assert_allclose(run_float(program, [x.numpy()])[0], wanted, atol=1e-6)
+
+
 def test_pt2_round_trip(tmp_path: Path) -> None:
     module = SpeechSRU(TINY).eval()
     exported = torch.export.export(module, (torch.zeros(7, 2, 5),))
