@@ -80,7 +80,7 @@ def run_demo(options: DemoOptions) -> None:
         progress_bar("calibration utterances") as show,
     ):
         calibrate_on(program, load_data("speech:calibration"), progress=show)
-    with step(3, f"search the bits of every layer for {machine.name} (NSGA-II)"):
+    with step(3, f"search the bits of every layer for {machine.name} (NSGA-III)"):
         data = load_data("speech:validation")
         found = _search(program, data.subset(min(options.utterances, len(data))), options)
     print_front(found)
