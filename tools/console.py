@@ -64,6 +64,11 @@ def kib(size: float) -> str:
     return f"{size / 1024:.1f} KiB"
 
 
+def error_name(metric: str) -> str:
+    """What a metric's value is called: metrics count errors, that of accuracy too."""
+    return "1 - accuracy" if metric == "accuracy" else metric
+
+
 def objective_text(name: str, value: float) -> str:
     """An objective's value as people read it."""
     match name:

@@ -12,7 +12,7 @@ from mohaq.compiler.assignment import Slot
 from mohaq.compiler.driver.host import HostPlan
 from mohaq.compiler.program import Program
 from mohaq.compiler.search.diagnosis import Diagnosis, SlotReport
-from mohaq.tools.console import kib, latency, say, si, table
+from mohaq.tools.console import error_name, kib, latency, say, si, table
 
 
 def print_layers(layers: LayerTable, widths: Mapping[Slot, int] | None = None) -> None:
@@ -117,10 +117,18 @@ def print_diagnosis(found: Diagnosis) -> None:
         )
         for s in found.slots
     ]
-    columns = ("slot", "bits", "clip", "saturated", "SQNR dB", f"{found.metric} alone", "added")
+    columns = (
+        "slot",
+        "bits",
+        "clip",
+        "saturated",
+        "SQNR dB",
+        f"{error_name(found.metric)} alone",
+        "added",
+    )
     table("Slots, each alone at its width and the others at 16 bits", columns, rows)
     say(
-        f"{found.metric}: float {found.full:.4f}, all at 16 bits {found.base:.4f}, "
+        f"{error_name(found.metric)}: float {found.full:.4f}, all at 16 bits {found.base:.4f}, "
         f"assigned {found.assigned:.4f} ({found.utterances} utterances)"
     )
     worst = max((s for s in found.slots if s.alone is not None), key=_alone, default=None)

@@ -22,7 +22,7 @@ from mohaq.compiler.qat import Retrained, RetrainOptions, retrain
 from mohaq.compiler.qat.checkpoint import STATE_FILE
 from mohaq.compiler.qat.train import Report, Step
 from mohaq.compiler.search.evaluator import Evaluator
-from mohaq.tools.console import console, progress_line, say
+from mohaq.tools.console import console, error_name, progress_line, say
 from mohaq.tools.sources import CALIBRATION, calibrated_model, is_calibrated, load_data, load_model
 from mohaq.tools.watch import resumable
 
@@ -81,7 +81,7 @@ def run_retraining(request: Request, settings: Mapping[str, Any]) -> None:
     done.assignment.save(out / ASSIGNMENT_FILE)
     write_text(out / RECORD_FILE, dump_json({**done.record, "validation_integers": exact}))
     shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
-    name = get_metric(request.metric).name
+    name = error_name(get_metric(request.metric).name)
     say(f"{name} on validation: {done.before:.4f} before, {done.after:.4f} after retraining")
     if done.best_epoch == 0:
         say("no epoch was better than the start: the weights are as they were")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mohaq.compiler.files import write_text
 from mohaq.compiler.search.diagnosis import Diagnosis
+from mohaq.tools.console import error_name
 
 
 def write_slot_plot(found: Diagnosis, title: str, path: Path) -> None:
@@ -30,7 +31,7 @@ def write_slot_plot(found: Diagnosis, title: str, path: Path) -> None:
         vertical_spacing=0.06,
         row_heights=[0.6, 0.4],
         subplot_titles=(
-            f"{found.metric} added by this slot alone (points over all at 16 bits)",
+            f"{error_name(found.metric)} added by this slot alone (points over all at 16 bits)",
             "signal-to-quantization-noise ratio (dB)",
         ),
     )

@@ -320,6 +320,13 @@ def test_a_target_without_a_clock_has_no_time(cli: Cli, net: Path, data: Path) -
         assert " ks " not in text
 
 
+def test_errors_of_accuracy_are_called_that(cli: Cli) -> None:
+    words = ("--errors", "--bits", 8, "-d", "vowels:test", "-m", "accuracy", "-n", 3)
+    done = cli("inspect", "vowels", *words)
+    assert done.exit_code == 0, done.output
+    assert "1 - accuracy: float" in done.output
+
+
 def _damage(folder: Path) -> None:
     image = folder / "emitted" / "memory.bin"
     held = bytearray(image.read_bytes())
