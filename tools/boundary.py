@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from mohaq.compiler.diagnostics import MohaqError
 
@@ -59,6 +61,17 @@ def boundary() -> Iterator[None]:
         traceback.print_exc()
         print_error(f"{type(error).__name__}: please report it with the text above", "bug in mohaq")
         raise SystemExit(BUG) from None
+
+
+def guarded(function: Callable[..., None]) -> Callable[..., None]:
+    """The command inside the error boundary; click's own errors never get here."""
+
+    @functools.wraps(function)
+    def command(*args: Any, **kwargs: Any) -> None:
+        with boundary():
+            function(*args, **kwargs)
+
+    return command
 
 
 def _maybe_traceback() -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from mohaq import __version__
-from mohaq.tools.boundary import boundary
+from mohaq.tools.boundary import guarded
 from mohaq.tools.commands import (
     compile_,
     corpus,
@@ -42,19 +41,8 @@ app = typer.Typer(
 )
 
 
-def _guarded(function: Callable[..., None]) -> Callable[..., None]:
-    """The command inside the error boundary; click's own errors never get here."""
-
-    @functools.wraps(function)
-    def command(*args: Any, **kwargs: Any) -> None:
-        with boundary():
-            function(*args, **kwargs)
-
-    return command
-
-
 def _add(name: str, function: Callable[..., None], panel: str) -> None:
-    app.command(name, rich_help_panel=panel)(_guarded(function))
+    app.command(name, rich_help_panel=panel)(guarded(function))
 
 
 FLOW, LOOK, SPEECH = "From a network to hardware", "Look", "The speech task"
@@ -74,8 +62,8 @@ _add("train", train.train, SPEECH)
 _corpus = typer.Typer(
     no_args_is_help=True, help="Build speech corpora, or read a real one from disk."
 )
-_corpus.command("build")(_guarded(corpus.build))
-_corpus.command("fsdd")(_guarded(corpus.fsdd))
+_corpus.command("build")(guarded(corpus.build))
+_corpus.command("fsdd")(guarded(corpus.fsdd))
 app.add_typer(_corpus, name="corpus", rich_help_panel=SPEECH)
 
 

@@ -18,7 +18,8 @@ from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.program import Program
 from mohaq.compiler.search.evaluator import Evaluator
 from mohaq.passes.calibrate import calibrate
-from mohaq.tools.bench.precision import as_csv, as_markdown, assignments, measure, show
+from mohaq.tools.bench.figures import as_csv
+from mohaq.tools.bench.precision import Line, as_markdown, assignments, measure, show
 from mohaq.tools.speech.gated import GatedOptions, SpeechGated
 
 
@@ -105,7 +106,7 @@ def test_forms() -> None:
     program = calibrated(3)
     one = measure("one", program, labelled(program), 1)
     two = measure("two", program, labelled(program), 1)[:2]
-    rows = list(csv.DictReader(io.StringIO(as_csv([*one, *two]))))
+    rows = list(csv.DictReader(io.StringIO(as_csv(Line, [*one, *two]))))
     assert len(rows) == len(one) + 2
     assert float(rows[1]["fer"]) == one[1].fer
     assert rows[-1]["model"] == "two"

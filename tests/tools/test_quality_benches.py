@@ -14,6 +14,7 @@ from searches import labelled
 from mohaq.compiler.data import Dataset
 from mohaq.compiler.qat import RetrainOptions
 from mohaq.tools.bench import peer, retraining
+from mohaq.tools.bench.figures import as_csv
 
 
 def frames(seed: int, count: int) -> Dataset:
@@ -40,7 +41,7 @@ def test_both_sides_of_the_peer_are_close_to_float_at_8_bits(
     text = peer.as_markdown(lines)
     assert text.splitlines()[0] == "| FER % | 8 x 8 | 4 x 4 | float |"
     assert len(text.splitlines()) == 2 + 2 + 1 + 2
-    rows = list(csv.DictReader(io.StringIO(peer.as_csv(lines))))
+    rows = list(csv.DictReader(io.StringIO(as_csv(peer.Line, lines))))
     assert {row["how"] for row in rows} == {line.how for line in lines}
     assert "12 utterances" in str(peer.show(lines, len(data)).title)
 
@@ -109,7 +110,7 @@ def test_retraining_lines() -> None:
         assert line.epochs == 4
         assert line.utterances == 24
     assert "won back" in retraining.as_markdown(lines)
-    rows = list(csv.DictReader(io.StringIO(retraining.as_csv(lines))))
+    rows = list(csv.DictReader(io.StringIO(as_csv(retraining.Line, lines))))
     assert [float(row["after"]) for row in rows] == [line.after for line in lines]
     assert retraining.show(lines).row_count == 2
 

@@ -21,13 +21,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import csv
 import io
 import logging
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +48,7 @@ from mohaq.compiler.program import Program
 from mohaq.compiler.search.engine import Evaluation
 from mohaq.compiler.search.evaluator import Evaluator
 from mohaq.compiler.search.scoring import bootstrap, score
+from mohaq.tools.bench.figures import as_csv
 from mohaq.tools.bench.precision import VALUES, AnyWidths
 from mohaq.tools.sources import load_data, load_model
 
@@ -229,15 +229,6 @@ def _line(how: str, weights: int, inputs: int, found: Evaluation) -> Line:
     return Line(how, weights, inputs, found.value, *bootstrap(found))
 
 
-def as_csv(lines: Sequence[Line]) -> str:
-    """The lines with all their fields."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(f.name for f in fields(Line))
-    writer.writerows(astuple(line) for line in lines)
-    return out.getvalue()
-
-
 def as_markdown(lines: Sequence[Line]) -> str:
     """The lines as a table for a document: a row a quantizer, a column a pair of widths."""
     pairs = list(dict.fromkeys((line.weights, line.inputs) for line in lines))
@@ -292,7 +283,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if line.note:
             console.print(f"{line.how}, {line.weights} x {line.inputs}: {line.note}")
     if args.csv:
-        write_text(args.csv, as_csv(lines))
+        write_text(args.csv, as_csv(Line, lines))
     if args.markdown:
         write_text(args.markdown, as_markdown(lines))
 

@@ -12,11 +12,9 @@ integer model. A difference in one bit ends the bench with an error.
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -47,6 +45,7 @@ from mohaq.compiler.quantizer import dequantize, quantize
 from mohaq.compiler.search.engine import Evaluation
 from mohaq.compiler.search.evaluator import Evaluator
 from mohaq.compiler.search.scoring import bootstrap, score
+from mohaq.tools.bench.figures import as_csv
 from mohaq.tools.measure import UNIFORM, float_outputs
 from mohaq.tools.sources import SPEECH, calibrated_model, load_data
 
@@ -275,15 +274,6 @@ def _require_equal(
             )
 
 
-def as_csv(lines: Sequence[Line]) -> str:
-    """The lines with all their fields."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(f.name for f in fields(Line))
-    writer.writerows(astuple(line) for line in lines)
-    return out.getvalue()
-
-
 def as_markdown(lines: Sequence[Line]) -> str:
     """The lines as a table for a document, a row a precision and a column a model."""
     models = list(dict.fromkeys(line.model for line in lines))
@@ -344,7 +334,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         console.print(show(made))
         lines += made
     if args.csv:
-        write_text(args.csv, as_csv(lines))
+        write_text(args.csv, as_csv(Line, lines))
     if args.markdown:
         write_text(args.markdown, as_markdown(lines))
 

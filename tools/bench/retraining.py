@@ -13,11 +13,9 @@ a corpus (`mohaq corpus build`) for figures that mean something.
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich import box
@@ -33,6 +31,7 @@ from mohaq.compiler.program import Program
 from mohaq.compiler.qat import RetrainOptions, retrain
 from mohaq.compiler.search.evaluator import Evaluator
 from mohaq.compiler.search.scoring import bootstrap, score
+from mohaq.tools.bench.figures import as_csv
 from mohaq.tools.bench.precision import VALUES, AnyWidths
 from mohaq.tools.measure import float_outputs
 from mohaq.tools.sources import calibrated_model, load_data
@@ -140,15 +139,6 @@ def measure(
     return lines
 
 
-def as_csv(lines: Sequence[Line]) -> str:
-    """The lines with all their fields."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(f.name for f in fields(Line))
-    writer.writerows(astuple(line) for line in lines)
-    return out.getvalue()
-
-
 def as_markdown(lines: Sequence[Line]) -> str:
     """The lines as a table for a document, errors in percent."""
     rows = [
@@ -217,7 +207,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
     console.print(show(lines))
     if args.csv:
-        write_text(args.csv, as_csv(lines))
+        write_text(args.csv, as_csv(Line, lines))
     if args.markdown:
         write_text(args.markdown, as_markdown(lines))
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from mohaq.tools.commands.options import AssignmentFile, Bits, CalibrationData, Clip
+
 
 def compile_model(
     model: Annotated[
@@ -17,24 +19,10 @@ def compile_model(
     ],
     target: Annotated[str, typer.Option("--target", "-t", help="Target name or target .toml.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Compiled folder to write.")],
-    bits: Annotated[
-        int | None, typer.Option("--bits", "-b", help="The same width for every searched slot.")
-    ] = None,
-    assignment: Annotated[
-        Path | None, typer.Option("--assignment", "-a", help="An assignment.json.")
-    ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option("--data", "-d", help="Calibration data, for a program without calibration."),
-    ] = None,
-    clip: Annotated[
-        str | None,
-        typer.Option(
-            "--clip",
-            metavar="METHOD",
-            help="Calibrate (anew) with mmse, minmax, percentile=99.99, aciq or entropy.",
-        ),
-    ] = None,
+    bits: Bits = None,
+    assignment: AssignmentFile = None,
+    data: CalibrationData = None,
+    clip: Clip = None,
     frames: Annotated[int, typer.Option("--frames", help="Frames that the estimate is for.")] = 100,
 ) -> None:
     """Compile a model for a target with chosen precisions.

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from mohaq.tools.commands.options import AssignmentFile, Bits, CalibrationData, Clip
+
 
 def export_onnx(
     model: Annotated[
@@ -16,12 +18,8 @@ def export_onnx(
     form: Annotated[
         str, typer.Option("--form", "-f", help="float, qdq, scan or integer (docs/onnx.md).")
     ] = "float",
-    bits: Annotated[
-        int | None, typer.Option("--bits", "-b", help="The same width for every searched slot.")
-    ] = None,
-    assignment: Annotated[
-        Path | None, typer.Option("--assignment", "-a", help="An assignment.json.")
-    ] = None,
+    bits: Bits = None,
+    assignment: AssignmentFile = None,
     target: Annotated[
         str | None,
         typer.Option("--target", "-t", help="Whose scales and arithmetic (default: neutral)."),
@@ -29,18 +27,8 @@ def export_onnx(
     border: Annotated[
         str, typer.Option("--border", help="Form integer: real (float32) or integer in and out.")
     ] = "real",
-    data: Annotated[
-        str | None,
-        typer.Option("--data", "-d", help="Calibration data, for a program without calibration."),
-    ] = None,
-    clip: Annotated[
-        str | None,
-        typer.Option(
-            "--clip",
-            metavar="METHOD",
-            help="Calibrate (anew) with mmse, minmax, percentile=99.99, aciq or entropy.",
-        ),
-    ] = None,
+    data: CalibrationData = None,
+    clip: Clip = None,
 ) -> None:
     """Write a program as an ONNX model, layers by their names.
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
-from typing import Any
-
 import typer
 
-from mohaq.tools.boundary import boundary
+from mohaq.tools.boundary import guarded
 from mohaq.tools.vectors.bitfusion.command import bitfusion
 from mohaq.tools.vectors.silago.command import silago
 
@@ -22,17 +18,8 @@ app = typer.Typer(
 )
 
 
-def _guarded(function: Callable[..., None]) -> Callable[..., None]:
-    @functools.wraps(function)
-    def command(*args: Any, **kwargs: Any) -> None:
-        with boundary():
-            function(*args, **kwargs)
-
-    return command
-
-
-app.command("bitfusion")(_guarded(bitfusion))
-app.command("silago")(_guarded(silago))
+app.command("bitfusion")(guarded(bitfusion))
+app.command("silago")(guarded(silago))
 
 
 if __name__ == "__main__":
