@@ -28,8 +28,7 @@ from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.program import Program
 
 WIDTHS = (2, 4, 8, 16)
-KINDS = ("linear", "sru", "qrnn")
-SLOTS = ("weight", "input")
+KINDS = ("linear", "sru", "qrnn", "rnn", "lstm", "gru", "ligru")
 MULTIPLIER_BITS = 15
 
 
@@ -52,12 +51,19 @@ class BitfusionBackend(Backend):
         return load_target(name_or_path)
 
     def legality(self, layer: Layer, target: Target) -> Legality:  # noqa: ARG002
-        """Weights and inputs independently at 2, 4, 8 or 16 bits."""
+        """Every operand of a product independently at 2, 4, 8 or 16 bits."""
         if layer.kind not in KINDS:
             raise MohaqError(
                 f"Bit Fusion cannot run layers of kind '{layer.kind}' yet",
                 where=f"layer '{layer.name}'",
                 hint="it runs " + ", ".join(KINDS),
+            )
+        if layer.projected:
+            raise MohaqError(
+                "Bit Fusion cannot run an LSTM with a projection",
+                where=f"layer '{layer.name}'",
+                why="the values of a time step have one element a unit",
+                hint="it runs LSTM layers whose output has as many channels as units",
             )
         if layer.kind == "qrnn" and layer.window > 1:
             raise MohaqError(
@@ -67,7 +73,7 @@ class BitfusionBackend(Backend):
             )
         groups = tuple(
             SlotGroup(f"{layer.name}.{s}", (Slot(layer.name, s),), tuple((w,) for w in WIDTHS))
-            for s in SLOTS
+            for s in layer.slots
         )
         return Legality(groups, "dyadic", MULTIPLIER_BITS, "per-tensor")
 

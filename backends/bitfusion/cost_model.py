@@ -16,12 +16,14 @@ from mohaq.backends.base import CostModel, FloatArray, GeneSpace, IntArray, Opti
 from mohaq.backends.bitfusion.counters import COUNTERS, joules, seconds
 from mohaq.backends.bitfusion.isa.blocks import Block
 from mohaq.backends.bitfusion.lowering.build import DEFAULT_MAX_ROWS, build
+from mohaq.backends.bitfusion.lowering.cell_template import CELLS, cell_template
 from mohaq.backends.bitfusion.lowering.template import template
 from mohaq.backends.bitfusion.machine import Machine
 from mohaq.backends.bitfusion.options import check_options
 from mohaq.backends.bitfusion.schedule.counts import count_block
 from mohaq.compiler.analysis.layers import Layer, LayerTable
 from mohaq.compiler.assignment import Slot
+from mohaq.compiler.program import Program
 
 STORED = 16
 
@@ -34,13 +36,29 @@ class Key:
     w_bits: int
     out_bits: int
     in_bits: int
+    hidden_bits: int = 0
+    recurrent_bits: int = 0
+    """Operands of the product inside the recurrence; 0 without one."""
     carried: bool = False
     """Whether recurrent states come in and go out."""
 
 
 def _key(widths: IntArray, *, carried: bool) -> Key:
-    a_bits, w_bits, out_bits, in_bits = (int(v) for v in widths)
-    return Key(a_bits, w_bits, out_bits, in_bits, carried)
+    a_bits, w_bits, out_bits, in_bits, hidden, recurrent = (int(v) for v in widths)
+    return Key(a_bits, w_bits, out_bits, in_bits, hidden, recurrent, carried)
+
+
+def _template(layer: Layer, key: Key) -> Program:
+    if layer.kind not in CELLS:
+        widths = key.a_bits, key.w_bits, key.out_bits, key.in_bits
+        return template(layer, *widths, carried=key.carried)
+    named = {
+        "input": key.a_bits,
+        "weight": key.w_bits,
+        "hidden": key.hidden_bits,
+        "recurrent": key.recurrent_bits,
+    }
+    return cell_template(layer, named, key.in_bits, carried=key.carried)
 
 
 @dataclass(frozen=True)
@@ -105,20 +123,23 @@ class BitfusionCosts(CostModel):
         return total, size + sum(tables.values())
 
     def _keys(self, layer: Layer, widths: dict[Slot, IntArray], number: int) -> IntArray:
-        """[N, 4]: input, weight, stored result and stored input widths of each genome."""
+        """[N, 6]: the widths of `Key` for each genome."""
         full = np.full(number, STORED, dtype=np.int64)
         a = widths[Slot(layer.name, "input")]
         w = widths[Slot(layer.name, "weight")]
         out = full if layer.direct is None else widths[Slot(layer.direct, "input")]
         stored = a if layer.name in self._direct else full
-        return np.stack([a, w, out, stored], axis=1)
+        inner = [
+            widths[Slot(layer.name, s)] if s in layer.slots else np.zeros_like(full)
+            for s in ("hidden", "recurrent")
+        ]
+        return np.stack([a, w, out, stored, *inner], axis=1)
 
     def row(self, layer: Layer, key: Key, options: Options) -> _Row:
         """Blocks and size of a layer at given widths."""
         place = (layer.name, key, options.prefer)
         if place not in self._rows:
-            widths = key.a_bits, key.w_bits, key.out_bits, key.in_bits
-            program = template(layer, *widths, carried=key.carried)
+            program = _template(layer, key)
             made = build(program, self.machine, options.prefer, DEFAULT_MAX_ROWS)
             held = [r for r in made.regions if r.constant]
             self._rows[place] = _Row(

@@ -2,6 +2,7 @@
 
 Local to each operation: what a layer becomes depends on that layer alone.
 
+0. A product inside a recurrence whose rows are cut into gates becomes one product a gate.
 1. 16-bit operands of products are split: x = 256 high + low with a signed high and an unsigned
    low byte. Each pass multiplies operands of at most 8 bits into 32-bit accumulators; the
    passes are joined exactly with shifts and adds.
@@ -23,6 +24,7 @@ from xdsl.rewriter import InsertPoint, Rewriter
 from xdsl.utils.exceptions import VerifyException
 
 from mohaq.backends.base import IllegalAssignment
+from mohaq.backends.bitfusion.gates import cut_gates
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import qnn
 from mohaq.compiler.dialects.param import DeclareOp, LoadOp
@@ -73,6 +75,7 @@ def legalize(program: Program) -> Program:
         MohaqError: operand widths that the target does not have.
     """
     made = program.clone()
+    cut_gates(made)
     work = _Legalizer(made)
     for op in list(made.entry.body.walk()):
         if isinstance(op, qnn.MatmulOp):

@@ -41,11 +41,12 @@ def layers(
     *,
     device: bool = False,
     stateless: bool = False,
+    paired: bool = False,
 ) -> Drawn:
     """One layer with everything that it can have, for any T and B.
 
     device: without what has no integer form (lengths, norms, one state for a whole batch, other
-    functions). stateless: without initial states.
+    functions). stateless: without initial states. paired: final states only with initial ones.
     """
     seed = draw(st.integers(0, 2**16))
     rng = np.random.default_rng(seed)
@@ -176,7 +177,8 @@ def layers(
                 **common,
             )
     net.add(op)
-    return Drawn(net.finish(list(op.results)), inputs, facts)
+    results = list(op.results) if init or not paired else [op.results[0]]
+    return Drawn(net.finish(results), inputs, facts)
 
 
 def granularity(seed: int) -> CalibrationSettings:

@@ -24,6 +24,29 @@ class StateOp(PlainOp):
 
 
 @irdl_op_definition
+class SectionOp(PlainOp):
+    """Starts a section of a time step; its loop cuts the units into tiles (31: none)."""
+
+    name = "bitfusion.section"
+    KIND: ClassVar[type[isa.Instruction]] = isa.Section
+    loop = prop_def(Int)
+    assembly_format = "`loop` $loop attr-dict"
+
+
+@irdl_op_definition
+class ProductOp(PlainOp):
+    """acc = act * weight^T on the array; part 0 all, 1 low byte, 2 high byte of act."""
+
+    name = "bitfusion.product"
+    KIND: ClassVar[type[isa.Instruction]] = isa.Product
+    act = prop_def(Int)
+    weight = prop_def(Int)
+    acc = prop_def(Int)
+    part = prop_def(Int)
+    assembly_format = "$acc `=` $act `part` $part `,` $weight attr-dict"
+
+
+@irdl_op_definition
 class LoadOp(PlainOp):
     """Register = stream."""
 

@@ -26,7 +26,9 @@ from mohaq.backends.bitfusion.isa.instructions import (
     Pad,
     PostOp,
     PostStart,
+    Product,
     RdBuf,
+    Section,
     Setup,
     State,
     StMem,
@@ -34,6 +36,15 @@ from mohaq.backends.bitfusion.isa.instructions import (
     WrBuf,
 )
 from mohaq.compiler.diagnostics import MohaqError
+
+EXTENTS = 3
+"""Level of loops that are extents only: points of tables, inputs of products in a step."""
+
+PART_BITS = 8
+"""Width of the parts of a 16-bit operand."""
+
+CHUNKS = 4
+"""Level of the loop that cuts the units inside a time step."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +103,26 @@ class Block:
     def is_scan(self) -> bool:
         """Whether the block walks over time steps."""
         return self.kind in {Kind.FORWARD, Kind.REVERSE}
+
+    @property
+    def products(self) -> tuple[Product, ...]:
+        """Products inside the time steps of a scan."""
+        return tuple(op for op in self.post if isinstance(op, Product))
+
+    def sections(self) -> list[tuple[int, tuple[PostOp, ...]]]:
+        """Sections of a time step: the loop that cuts the units (31: none) and what runs.
+
+        Without section instructions the whole microprogram is one.
+        """
+        found: list[tuple[int, list[PostOp]]] = []
+        for op in self.post:
+            if isinstance(op, Section):
+                found.append((op.loop, []))
+            elif not isinstance(op, State):
+                if not found:
+                    found.append((BLOCK_START, []))
+                found[-1][1].append(op)
+        return [(loop, tuple(ops)) for loop, ops in found]
 
     def level(self, number: int) -> tuple[LoopOf, ...]:
         """Loops of one level."""
@@ -216,6 +247,7 @@ def check_block(block: Block) -> None:
     used = [a.loop for s in block.streams for a in s.axes]
     used += [p.loop for p in block.passes] + [block.post_loop]
     used += [t.loop for t in block.moves if t.loop != BLOCK_START]
+    used += [p.loop for p in block.post if isinstance(p, Section) and p.loop != BLOCK_START]
     if any(loop >= count for loop in used):
         raise MohaqError("a block names a loop that it does not have")
     if any(s >= len(block.streams) for s in _named_streams(block)):
@@ -234,7 +266,7 @@ def fires(axes: Sequence[Axis], loops: Sequence[LoopOf]) -> int:
     for axis in axes:
         loop = loops[axis.loop]
         single = loop.source == Extent.FIXED and loop.step >= loop.extent
-        if loop.level < 3 and not single and loop.level > deepest:
+        if loop.level != EXTENTS and not single and loop.level > deepest:
             found, deepest = loop.id, loop.level
     return found
 
@@ -261,6 +293,8 @@ def _named_streams(block: Block) -> Iterator[int]:
             yield op.stream
         elif isinstance(op, Lookup):
             yield op.table
+        elif isinstance(op, Product):
+            yield from (op.act, op.weight, op.acc)
         elif isinstance(op, State):
             yield op.stream
             if op.init != NO_STREAM:
@@ -270,10 +304,11 @@ def _named_streams(block: Block) -> Iterator[int]:
 def _check_nest(block: Block) -> None:
     sources = [[p.source for p in block.level(n)] for n in range(4)]
     two = {Extent.FIXED, Extent.BATCH}, {Extent.FIXED, Extent.ROWS}
-    fixed = all(s == Extent.FIXED for s in sources[3])
+    fixed = all(s == Extent.FIXED for s in sources[EXTENTS])
+    fixed = fixed and all(p.step == p.extent for p in block.level(EXTENTS))
     if block.is_scan:
         good = sources[:3] == [[Extent.FIXED], [Extent.BATCH], [Extent.STEPS]]
-        good = good and block.post_loop == block.level(2)[0].id
+        good = good and block.post_loop == block.level(2)[0].id and _sections_fit(block)
     else:
         outer = sources[0] + sources[1]
         good = len(sources[0]) == len(sources[1]) == 1 and set(outer) in two
@@ -281,15 +316,43 @@ def _check_nest(block: Block) -> None:
         good = good and all(s == Extent.FIXED for s in sources[2])
         good = good and bool(sources[2]) == bool(block.passes) == (block.kind == Kind.GEMM)
         inner = {p.id for p in block.level(2)}
+        good = good and not any(isinstance(p, (Section, Product)) for p in block.post)
+        good = good and not block.level(CHUNKS)
         good = good and {p.loop for p in block.passes} == (inner if block.passes else set())
-    wide = (
-        block.a_bits and block.w_bits
-        if block.kind == Kind.GEMM
-        else not (block.a_bits or block.w_bits)
-    )
+    multiplies = block.kind == Kind.GEMM or bool(block.products)
+    wide = (block.a_bits and block.w_bits) if multiplies else not (block.a_bits or block.w_bits)
     good = good and bool(wide)
     if not (good and fixed):
         raise MohaqError(f"the loop nest of a {block.kind.name} block is malformed")
+
+
+def _sections_fit(block: Block) -> bool:
+    """Products need all units in one tile, and sections that the chunk loop cuts."""
+    chunks, units = block.level(CHUNKS), block.level(0)[0]
+    cut = [p.loop for p in block.post if isinstance(p, Section)]
+    if not block.products:
+        return not chunks and not cut
+    if len(chunks) != 1 or chunks[0].source != Extent.FIXED or units.step < units.extent:
+        return False
+    first = next(p for p in block.post if not isinstance(p, State))
+    good = chunks[0].extent == units.extent and isinstance(first, Section)
+    allowed = {chunks[0].id, BLOCK_START}
+    return good and all(
+        loop in allowed and (loop == chunks[0].id or not any(isinstance(p, Product) for p in ops))
+        for loop, ops in block.sections()
+    )
+
+
+def _product_operands(block: Block) -> Iterator[tuple[int, Pad, int]]:
+    """(stream, scratchpad, width) that the products of a scan need."""
+    for p in block.products:
+        act = block.streams[p.act]
+        whole = p.part == 0
+        yield p.act, Pad.PBUF if act.pad == Pad.PBUF else Pad.IBUF, block.a_bits if whole else 16
+        if not whole and block.a_bits != PART_BITS:
+            raise MohaqError("bytes are multiplied at 8 bits")
+        yield p.weight, Pad.WBUF, block.w_bits
+        yield p.acc, Pad.OBUF, 32
 
 
 def _check_pads(block: Block) -> None:
@@ -301,6 +364,7 @@ def _check_pads(block: Block) -> None:
     want = [(p.act, Pad.IBUF, block.a_bits) for p in block.passes]
     want += [(p.weight, Pad.WBUF, block.w_bits) for p in block.passes]
     want += [(p.acc, Pad.OBUF, 32) for p in block.passes]
+    want += list(_product_operands(block))
     for number, pad, width in want:
         stream = block.streams[number]
         unsigned_sum = pad == Pad.OBUF and not stream.signed

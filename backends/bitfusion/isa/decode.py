@@ -28,10 +28,12 @@ from mohaq.backends.bitfusion.isa.instructions import (
     LoopOf,
     Mul,
     PostStart,
+    Product,
     RdBuf,
     Requantize,
     Rsub,
     Saturate,
+    Section,
     Setup,
     Shl,
     State,
@@ -184,4 +186,8 @@ def _post(reader: _Reader, function: int, dst: int, imm: int) -> Instruction:
             return Requantize(dst, a, extra + 1, signed, tuple(scales))
         case Function.LOOKUP:
             return Lookup(dst, a, b)
+        case Function.SECTION:
+            return Section(a)
+        case Function.PRODUCT:
+            return Product(a, b, dst, extra)
     raise reader.fail(f"unknown post-processing function {function}")

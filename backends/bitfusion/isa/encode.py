@@ -25,10 +25,12 @@ from mohaq.backends.bitfusion.isa.instructions import (
     LoopOf,
     Mul,
     PostStart,
+    Product,
     RdBuf,
     Requantize,
     Rsub,
     Saturate,
+    Section,
     Setup,
     Shl,
     State,
@@ -38,7 +40,7 @@ from mohaq.backends.bitfusion.isa.instructions import (
 )
 from mohaq.compiler.diagnostics import MohaqError
 
-ISA_VERSION = 1
+ISA_VERSION = 2
 MAGIC = 0x4D_42_00_00
 """First word of a program: this plus the version; the second word counts the words."""
 
@@ -83,6 +85,8 @@ class Function(IntEnum):
     REQUANTIZE_U = 11
     REQUANTIZE_S = 12
     LOOKUP = 13
+    SECTION = 14
+    PRODUCT = 15
 
 
 def word(opcode: Opcode, spec: int, loop: int, imm: int) -> list[int]:
@@ -153,6 +157,8 @@ _ENCODERS: dict[type[Instruction], Callable[..., list[int]]] = {
     Compute: lambda i: word(Opcode.COMPUTE, i.function, i.loop, 0),
     PostStart: lambda i: word(Opcode.POST_START, 0, i.loop, 0),
     State: lambda i: _post(Function.STATE, 0, i.stream, i.init),
+    Section: lambda i: _post(Function.SECTION, 0, i.loop),
+    Product: lambda i: _post(Function.PRODUCT, i.acc, i.act, i.weight, i.part),
     Load: lambda i: _post(Function.LOAD, i.dst, 0, i.stream),
     Store: lambda i: _post(Function.STORE, 0, i.src, i.stream),
     Add: lambda i: _post(Function.ADD, i.dst, i.a, i.b),

@@ -121,7 +121,7 @@ class LoopOf(Instruction):
     step: int
     RANGES: ClassVar[Ranges] = {
         "id": _LOOP,
-        "level": (0, 3),
+        "level": (0, 4),
         "source": (0, 3),
         "extent": (1, _WIDE[1]),
         "step": (1, _WIDE[1]),
@@ -227,6 +227,32 @@ class State(PostOp):
     stream: int
     init: int
     RANGES: ClassVar[Ranges] = {"stream": _STREAM, "init": (0, 31)}
+
+
+@dataclass(frozen=True)
+class Section(PostOp):
+    """Starts a section of a time step: what follows runs for all units, `loop` tile by tile.
+
+    31: for all units at once. A section begins when the one before has written all its results.
+    """
+
+    loop: int
+    RANGES: ClassVar[Ranges] = {"loop": (0, 31)}
+
+
+@dataclass(frozen=True)
+class Product(PostOp):
+    """The array: acc = act times weight transposed, for the units of the section's tile.
+
+    `part` of a 16-bit act is read: 0 all of it (at most 8 bits), 1 the low byte, unsigned, 2 the
+    high byte, signed.
+    """
+
+    act: int
+    weight: int
+    acc: int
+    part: int
+    RANGES: ClassVar[Ranges] = {"act": _STREAM, "weight": _STREAM, "acc": _STREAM, "part": (0, 2)}
 
 
 @dataclass(frozen=True)

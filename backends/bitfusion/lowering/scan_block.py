@@ -29,15 +29,15 @@ from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import qnn
 from mohaq.compiler.dialects.param import LoadOp
 from mohaq.compiler.dialects.qnn.table import TABLE_SIZE
-from mohaq.compiler.dialects.types import int_width
+from mohaq.compiler.dialects.types import int_width, shape_of
 
 UNITS, BATCH, STEPS, POINTS = 0, 1, 2, 3
 """Loop ids of a scan block."""
 
 
 @dataclass(frozen=True)
-class _Body:
-    """A scan's body sorted by role."""
+class Body:
+    """A scan's body sorted by role; `ops` without constants and views."""
 
     scan: qnn.ScanOp
     ops: tuple[Operation, ...]
@@ -48,16 +48,23 @@ class _Body:
 
     @property
     def block(self) -> IrBlock:
+        """The block of the body."""
         return self.scan.body.block
 
     @property
+    def products(self) -> tuple[qnn.MatmulOp, ...]:
+        """Products inside the recurrence."""
+        return tuple(op for op in self.ops if isinstance(op, qnn.MatmulOp))
+
+    @property
     def yielded(self) -> tuple[SSAValue, ...]:
+        """Outputs of the step, then the next states."""
         end = self.block.last_op
         assert isinstance(end, qnn.YieldOp)
         return tuple(end.values)
 
 
-def _sort(scan: qnn.ScanOp) -> _Body:
+def sort_body(scan: qnn.ScanOp) -> Body:
     """Check and sort the body.
 
     Raises:
@@ -67,28 +74,36 @@ def _sort(scan: qnn.ScanOp) -> _Body:
     vectors: dict[SSAValue, None] = {}
     captured: dict[SSAValue, None] = {}
     tables: dict[str, None] = {}
+    halves: set[SSAValue] = set()
     for op in scan.body.block.ops:
         if isinstance(op, (LoadOp, qnn.YieldOp)):
             continue
-        if not isinstance(op, ELEMENTWISE):
+        if isinstance(op, qnn.SplitOp):
+            halves.update(op.results)
+            if all(isinstance(u.operation, qnn.MatmulOp) for r in op.results for u in r.uses):
+                continue
+        if not isinstance(op, (*ELEMENTWISE, qnn.MatmulOp)):
             raise MohaqError(
                 f"Bit Fusion cannot run '{op.name}' inside a recurrence",
-                hint="the post-processing unit has elementwise operations only",
+                hint="the units of a step have products and elementwise operations",
             )
         ops.append(op)
         if isinstance(op, qnn.LookupOp):
             tables[op.table.root_reference.data] = None
-    inner = set(scan.body.block.args) | {r for op in ops for r in op.results}
+    inner = set(scan.body.block.args) | {r for op in ops for r in op.results} | halves
     end = scan.body.block.last_op
     assert end is not None
     for value in (v for op in (*ops, end) for v in op.operands):
+        if isinstance(value.owner, LoadOp) and len(shape_of(value)) == 2:
+            continue  # the weights of a product
         if is_vector(value):
             vectors[value] = None
         elif value not in inner:
             captured[value] = None
     states = tuple(scan.body.block.args[len(scan.inputs) :])
-    body = _Body(scan, tuple(ops), states, tuple(vectors), tuple(captured), tuple(tables))
-    widths = {extent_of(v)[1] for v in (*scan.body.block.args, *captured, *body.yielded)}
+    body = Body(scan, tuple(ops), states, tuple(vectors), tuple(captured), tuple(tables))
+    made = [r for op in ops for r in op.results]
+    widths = {extent_of(v)[1] for v in (*scan.body.block.args, *captured, *body.yielded, *made)}
     if len(widths) != 1 or any(extent_of(v)[0] != Extent.BATCH for v in captured):
         raise MohaqError("all values of a recurrence must have the same number of units")
     return body
@@ -98,11 +113,18 @@ def scan_block(low: Lowering, group: Group, layer: int) -> Block:
     """One recurrence: tiles of units and sequences, and chunks of steps inside them."""
     scan = group.ops[0]
     assert isinstance(scan, qnn.ScanOp)
-    return _Builder(low, _sort(scan), group.channels, layer).build()
+    body = sort_body(scan)
+    if body.products:
+        from mohaq.backends.bitfusion.lowering.step_block import StepBuilder
+
+        return StepBuilder(low, body, group.channels, layer).build()
+    return ScanBuilder(low, body, group.channels, layer).build()
 
 
-class _Builder:
-    def __init__(self, low: Lowering, body: _Body, hidden: int, layer: int) -> None:
+class ScanBuilder:
+    """Builds the block of a recurrence without products."""
+
+    def __init__(self, low: Lowering, body: Body, hidden: int, layer: int) -> None:
         self.low = low
         self.body = body
         self.hidden = hidden
@@ -114,6 +136,8 @@ class _Builder:
         outs = body.scan.output_count
         self.sequences = body.scan.outs[:outs]
         self.finals = body.scan.outs[outs:]
+        self.widths = 0, 0
+        self.points = POINTS
         self.loops = self._loops()
 
     def _loops(self) -> list[LoopOf]:
@@ -176,7 +200,7 @@ class _Builder:
         post = self._program(sources, tables)
         kind = Kind.FORWARD if scan.direction.data == "forward" else Kind.REVERSE
         return Block(
-            kind, self.layer, 0, 0, tuple(self.loops), tuple(self.streams.made),
+            kind, self.layer, *self.widths, tuple(self.loops), tuple(self.streams.made),
             tuple(self.loads), tuple(self.stores), (), STEPS, tuple(self.head + post),
         )  # fmt: skip
 
@@ -209,26 +233,37 @@ class _Builder:
         tables: dict[str, int] = {}
         for name in self.body.tables:
             region = self.low.constants[f"table {name}"]
-            made = self.streams.add(Pad.PBUF, 16, (Axis(POINTS, 16),), region.address)
+            made = self.streams.add(Pad.PBUF, 16, (Axis(self.points, 16),), region.address)
             tables[name] = self._load(made)
         return tables
 
     def _program(self, sources: dict[SSAValue, int], tables: dict[str, int]) -> list[PostOp]:
         """Steps' outputs are stored when they are ready, states when all is computed."""
-        body = self.body
-        program = Microprogram(body.ops, sources, tables)
-        count = body.scan.output_count
-        outputs = [
-            (value, result)
-            for value, result in zip(body.yielded[:count], self.sequences, strict=True)
-            if list(result.uses)
-        ]
-        nexts = list(zip(body.yielded[count:], body.states, strict=True))
-        for value, _ in (*outputs, *nexts):
-            program.expect(value)
-        for op in body.ops:
+        program = Microprogram(self.body.ops, sources, tables)
+        self._expect(program)
+        for op in self.body.ops:
             program.add(op)
-        for value, result in outputs:
+        self._results(program, sources)
+        return program.ops
+
+    def _outputs(self) -> list[tuple[SSAValue, SSAValue]]:
+        """(value of a step, sequence) of the outputs that are used."""
+        count = self.body.scan.output_count
+        pairs = zip(self.body.yielded[:count], self.sequences, strict=True)
+        return [(value, result) for value, result in pairs if list(result.uses)]
+
+    def _nexts(self) -> list[tuple[SSAValue, SSAValue]]:
+        """(next value, state) of all states."""
+        count = self.body.scan.output_count
+        return list(zip(self.body.yielded[count:], self.body.states, strict=True))
+
+    def _expect(self, program: Microprogram) -> None:
+        for value, _ in (*self._outputs(), *self._nexts()):
+            program.expect(value)
+
+    def _results(self, program: Microprogram, sources: dict[SSAValue, int]) -> None:
+        nexts = self._nexts()
+        for value, result in self._outputs():
             view = self.low.view(result)
             stream = self.streams.of_view(Pad.OBUF, view, self._step_axes(view))
             program.store(value, stream)
@@ -237,4 +272,3 @@ class _Builder:
             program.read(value)
         for value, state in nexts:
             program.store(value, sources[state])
-        return program.ops

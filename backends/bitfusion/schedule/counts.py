@@ -22,10 +22,13 @@ from mohaq.backends.bitfusion.isa.instructions import (
     Lookup,
     LoopOf,
     Pad,
+    Product,
+    Section,
     State,
     Store,
 )
 from mohaq.backends.bitfusion.machine import Machine
+from mohaq.backends.bitfusion.schedule.step_counts import StepCounts, count_steps, is_fetched
 from mohaq.compiler.diagnostics import MohaqError
 
 Counts = npt.NDArray[np.int64]
@@ -133,7 +136,10 @@ def count_block(block: Block, workload: Workload, machine: Machine) -> Counts:
     counts = np.zeros(len(COUNTERS), dtype=np.int64)
     load = np.zeros(nest.shape, dtype=np.int64)
     store = np.zeros(nest.shape, dtype=np.int64)
+    steps = _count_products(block, nest, counts, machine)
     for move in block.loads:
+        if is_fetched(block, move.loop):
+            continue
         stream = block.streams[move.stream]
         bits = nest.elements(stream) * nest.when(move.loop, end=False) * stream.width
         load += bits
@@ -147,11 +153,24 @@ def count_block(block: Block, workload: Workload, machine: Machine) -> Counts:
     _add(counts, "dram_write_bits", store)
     array = _count_array(block, nest, counts, machine)
     ppu = _count_post(block, nest, counts, machine)
+    busy, fetched = ppu, np.zeros(nest.shape, dtype=np.int64)
+    if steps:
+        array, ppu, busy, fetched = steps.array, steps.ppu, steps.busy, steps.fetched
+        _add(counts, "dram_read_bits", fetched)
     _add(counts, "array_cycles", array)
     _add(counts, "ppu_cycles", ppu)
-    stages = [x.reshape(-1) for x in (load, array, ppu, store)]
+    stages = [x.reshape(-1) for x in (load, array, busy, store, fetched)]
     counts[INDEX["cycles"]] = timeline(stages, machine.port, with_array=bool(block.passes))
     return counts
+
+
+def _count_products(
+    block: Block, nest: _Nest, counts: Counts, machine: Machine
+) -> StepCounts | None:
+    if not block.products:
+        return None
+    batches, steps = nest.sizes[nest.middle.id], nest.sizes[block.post_loop]
+    return count_steps(block, batches, steps, counts, machine)
 
 
 def _add(counts: Counts, name: str, values: Counts) -> None:
@@ -190,7 +209,8 @@ def _count_array(block: Block, nest: _Nest, counts: Counts, machine: Machine) ->
 
 def _count_post(block: Block, nest: _Nest, counts: Counts, machine: Machine) -> Counts:
     """Cycles of the post-processing unit in each stage, and its counters."""
-    ops = sum(not isinstance(op, (Load, Store, State)) for op in block.post)
+    idle = (Load, Store, State, Section, Product)
+    ops = sum(not isinstance(op, idle) for op in block.post)
     outer, middle = nest.along(nest.outer.id), nest.along(nest.middle.id)
     tile = outer * middle
     times = np.zeros(nest.shape, dtype=np.int64)
@@ -216,11 +236,14 @@ def _count_post(block: Block, nest: _Nest, counts: Counts, machine: Machine) -> 
 def timeline(stages: Sequence[Counts], port: int, *, with_array: bool) -> int:
     """Cycles of the stages of one block, in slots that all units leave together.
 
+    `stages` are, by stage: bits loaded before it, array cycles, cycles of post-processing (of
+    time steps with products: all that they take), bits stored after it, bits fetched during it.
+
     With the array a slot holds: array on stage j, post-processing of j-1, and on the DRAM port
     the load of j+1 and the store of j-2. Without it: post-processing of j, load of j+1, store
     of j-1.
     """
-    load, array, ppu, store = stages
+    load, array, ppu, store, fetched = stages
     depth = 2 if with_array else 1
     count = len(load)
     slots = count + depth + 1
@@ -230,7 +253,8 @@ def timeline(stages: Sequence[Counts], port: int, *, with_array: bool) -> int:
         line[by : by + count] = values
         return line
 
-    moved = -(-(shifted(load, 0) + shifted(store, depth + 1)) // port)
+    bits = shifted(load, 0) + shifted(store, depth + 1) + shifted(fetched, depth)
+    moved = -(-bits // port)
     busy = shifted(ppu, depth)
     if with_array:
         busy = np.maximum(busy, shifted(array, 1))

@@ -25,6 +25,7 @@ from mohaq.backends.bitfusion.simulator.array import accumulate, array_cycles
 from mohaq.backends.bitfusion.simulator.memory import Dram
 from mohaq.backends.bitfusion.simulator.meter import Meter, Stage
 from mohaq.backends.bitfusion.simulator.ppu import Registers, is_work, run_op
+from mohaq.backends.bitfusion.simulator.sections import StepRun
 from mohaq.compiler.diagnostics import MohaqError
 
 Array = npt.NDArray[np.int64]
@@ -139,7 +140,8 @@ class BlockRun:
             axes.append((count, stride))
         return base, axes
 
-    def _shape(self, stream: Stream) -> tuple[int, ...]:
+    def shape(self, stream: Stream) -> tuple[int, ...]:
+        """Shape of a stream's current tile."""
         held = {a.loop for a in stream.axes}
         return tuple(self.size(p) if p in held else 1 for p in self._order(stream))
 
@@ -152,11 +154,26 @@ class BlockRun:
         for move in self.block.loads:
             if move.loop == loop:
                 stream = self.block.streams[move.stream]
-                self._check_firing(stream, loop)
-                base, axes = self._axes(stream)
-                tile = self.dram.read(base, axes, stream.width, signed=stream.signed)
-                self.tiles[stream.id] = tile
-                self.meter.loaded(stream.pad, tile.size * stream.width)
+                self.meter.loaded(stream.pad, self._fill(stream, loop))
+
+    def fetch(self, loop: int, streams: set[int]) -> int:
+        """Fire the loads of a loop inside the time steps, those of some streams; gives bits."""
+        total = 0
+        for move in self.block.loads:
+            if move.loop == loop and move.stream in streams:
+                stream = self.block.streams[move.stream]
+                bits = self._fill(stream, loop)
+                self.meter.fetched(stream.pad, bits)
+                total += bits
+        return total
+
+    def _fill(self, stream: Stream, loop: int) -> int:
+        """Fill a stream's tile from DRAM; gives bits."""
+        self._check_firing(stream, loop)
+        base, axes = self._axes(stream)
+        tile = self.dram.read(base, axes, stream.width, signed=stream.signed)
+        self.tiles[stream.id] = tile
+        return tile.size * stream.width
 
     def store(self, loop: int) -> None:
         """Fire the stores of a loop."""
@@ -165,7 +182,7 @@ class BlockRun:
                 stream = self.block.streams[move.stream]
                 self._check_firing(stream, loop)
                 base, axes = self._axes(stream)
-                tile = self._tile(stream.id)
+                tile = self.tile(stream.id)
                 self.dram.write(base, axes, stream.width, tile)
                 self.meter.stored(stream.pad, tile.size * stream.width)
 
@@ -177,7 +194,12 @@ class BlockRun:
             if deeper and self.count[axis.loop] > 1:
                 raise MohaqError(f"stream {stream.id} is moved outside a loop that it runs along")
 
-    def _tile(self, stream: int) -> Array:
+    def tile(self, stream: int) -> Array:
+        """The current tile of a stream.
+
+        Raises:
+            MohaqError: nothing filled it.
+        """
         if stream not in self.tiles:
             raise MohaqError(f"stream {stream} is used before it is filled")
         return self.tiles[stream]
@@ -242,7 +264,7 @@ class BlockRun:
             act, weight = block.streams[one.act], block.streams[one.weight]
             if one.acc not in written:
                 self.tiles[one.acc] = np.zeros((rows, columns), dtype=np.int64)
-            left, right = self._tile(one.act), self._tile(one.weight)
+            left, right = self.tile(one.act), self.tile(one.weight)
             if left.shape != (rows, k) or right.shape != (columns, k):
                 raise MohaqError("the operands of compute have different tiles")
             self.tiles[one.acc] = accumulate(
@@ -274,13 +296,14 @@ class BlockRun:
         for op in self.block.post:
             if isinstance(op, State):
                 stream = self.block.streams[op.stream]
-                shape = self._shape(stream)
+                shape = self.shape(stream)
                 tile = np.zeros(shape, dtype=np.int64)
                 if op.init != NO_STREAM:
-                    tile = self._tile(op.init).copy()
+                    tile = self.tile(op.init).copy()
                     if tile.shape != shape:
                         raise MohaqError("a state and its start value have different tiles")
                 self.tiles[op.stream] = tile
+        steps = StepRun(self) if self.block.products else None
         for chunk in range(self.count[loop]):
             self.index[loop] = chunk
             if chunk:
@@ -289,6 +312,9 @@ class BlockRun:
             size = self.size(loop)
             backwards = self.block.kind == Kind.REVERSE
             for t in reversed(range(size)) if backwards else range(size):
+                if steps:
+                    steps.step(t)
+                    continue
                 self._post(Registers(), t)
                 self.meter.ppu_worked(self.machine.whole("ppu_step_latency"))
             self.store(loop)
@@ -304,7 +330,7 @@ class BlockRun:
         for op in self.block.post:
             if isinstance(op, Load):
                 stream = self.block.streams[op.stream]
-                registers[op.dst] = self._part(self._tile(op.stream), step)
+                registers[op.dst] = self._part(self.tile(op.stream), step)
                 self.meter.read(stream.pad, elements * stream.width)
             elif isinstance(op, Store):
                 self._write(op, registers, step, (rows, columns))
@@ -324,17 +350,26 @@ class BlockRun:
         row: Array = tile[step if tile.shape[0] > 1 else 0]
         return row
 
+    @staticmethod
+    def check_range(stream: Stream, value: Array) -> None:
+        """Every value fits the elements of a stream.
+
+        Raises:
+            MohaqError: one does not.
+        """
+        low, high = (-(1 << (stream.width - 1)), (1 << (stream.width - 1)) - 1)
+        if not stream.signed:
+            low, high = 0, (1 << stream.width) - 1
+        if int(value.min()) < low or int(value.max()) > high:
+            raise MohaqError(f"a value does not fit stream {stream.id} of {stream.width} bits")
+
     def _write(
         self, op: Store, registers: Registers, step: int | None, shape: tuple[int, int]
     ) -> None:
         stream = self.block.streams[op.stream]
         value = np.broadcast_to(registers[op.src], shape)
-        low, high = (-(1 << (stream.width - 1)), (1 << (stream.width - 1)) - 1)
-        if not stream.signed:
-            low, high = 0, (1 << stream.width) - 1
-        if int(value.min()) < low or int(value.max()) > high:
-            raise MohaqError(f"a value does not fit stream {op.stream} of {stream.width} bits")
-        full = self._shape(stream)
+        self.check_range(stream, value)
+        full = self.shape(stream)
         if step is None:
             if full != shape:
                 raise MohaqError("a stored tile has another shape than the block's")

@@ -18,6 +18,20 @@ class Stage:
     array_cycles: int = 0
     ppu_cycles: int = 0
     store_bits: int = 0
+    fetched_bits: int = 0
+    segments: list[list[int]] = field(default_factory=list)
+    """Of time steps with products: [cycles from one fetch to the next, bits fetched before]."""
+
+    def cycles(self, port: int) -> int:
+        """Cycles outside the array: of post-processing, or of all that time steps do.
+
+        What a segment needs is fetched during the one before it.
+        """
+        if not self.segments:
+            return self.ppu_cycles
+        needs = [-(-bits // port) for _, bits in self.segments[1:]] + [0]
+        spent = [cycles for cycles, _ in self.segments]
+        return sum(max(s, n) for s, n in zip(spent, needs, strict=True))
 
 
 @dataclass
@@ -51,6 +65,23 @@ class Meter:
         self.add("dram_write_bits", bits)
         self.read(pad, bits)
 
+    def fetched(self, pad: Pad, bits: int) -> None:
+        """A transfer from DRAM inside a time step."""
+        self.stages[-1].fetched_bits += bits
+        self.add("dram_read_bits", bits)
+        self.write(pad, bits)
+
+    def segment(self, bits: int) -> None:
+        """A piece of a time step begins when so many bits have been fetched."""
+        self.stages[-1].segments += [] if self.stages[-1].segments else [[0, 0]]
+        self.stages[-1].segments.append([0, bits])
+
+    def busy(self, cycles: int) -> None:
+        """Cycles that the current piece of a time step takes."""
+        if not self.stages[-1].segments:
+            self.stages[-1].segments.append([0, 0])
+        self.stages[-1].segments[-1][0] += cycles
+
     def array_worked(self, cycles: int) -> None:
         """Array cycles of the current stage."""
         self.stages[-1].array_cycles += cycles
@@ -73,7 +104,8 @@ class Meter:
         behind = 1 if with_array else 0
         for slot in range(-1, count + behind + 1):
             moved = stage(slot + 1).load_bits + stage(slot - behind - 1).store_bits
-            busy = stage(slot - behind).ppu_cycles
+            moved += stage(slot - behind).fetched_bits
+            busy = stage(slot - behind).cycles(port)
             if with_array:
                 busy = max(busy, stage(slot).array_cycles)
             cycles += max(busy, -(-moved // port))

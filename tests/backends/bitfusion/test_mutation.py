@@ -20,6 +20,7 @@ from mohaq.compiler.diagnostics import MohaqError
 
 from .programs import Spec, build, qnn_program, random_inputs
 from .test_execute import tiny
+from .test_recurrent import small, small_lstm
 
 PER_CLASS = 8
 Inputs = list[npt.NDArray[np.int64]]
@@ -32,6 +33,16 @@ def emitted(tmp_path: Path) -> tuple[Path, Inputs, Simulation]:
     program = qnn_program(16, specs, 3, carried=True)
     build(program, tiny(), tmp_path)
     inputs = random_inputs(program, 6, 2, 1)
+    return tmp_path, inputs, BACKEND.simulate(tmp_path, inputs, Options())
+
+
+@pytest.fixture
+def recurrent(tmp_path: Path) -> tuple[Path, Inputs, Simulation]:
+    """An LSTM whose weights are fetched in every step, at 16 by 4 bits."""
+    program, inputs = small_lstm({"recurrent": 4, "hidden": 16})
+    target = small()
+    lowered = BACKEND.lower(BACKEND.legalize(program, target), target, Options())
+    BACKEND.emit(lowered, tmp_path, target)
     return tmp_path, inputs, BACKEND.simulate(tmp_path, inputs, Options())
 
 
@@ -53,8 +64,9 @@ def noticed(folder: Path, inputs: Inputs, good: Simulation) -> bool:
     return not same or run.measured != good.measured
 
 
-def test_words(emitted: tuple[Path, Inputs, Simulation]) -> None:
-    folder, inputs, good = emitted
+@pytest.mark.parametrize("name", ["emitted", "recurrent"])
+def test_words(name: str, request: pytest.FixtureRequest) -> None:
+    folder, inputs, good = request.getfixturevalue(name)
     words = np.frombuffer((folder / "program.bin").read_bytes(), dtype="<u4")
     instructions, ends = decode_program(words.tolist())
     places: dict[type[Instruction], list[tuple[int, Instruction]]] = defaultdict(list)

@@ -1,0 +1,101 @@
+"""Counts of a recurrence with products, in closed form (docs/targets/bitfusion.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mohaq.backends.bitfusion.counters import INDEX
+from mohaq.backends.bitfusion.isa.blocks import CHUNKS, PART_BITS, Block
+from mohaq.backends.bitfusion.isa.instructions import BLOCK_START
+from mohaq.backends.bitfusion.machine import Machine
+from mohaq.backends.bitfusion.schedule.steps import (
+    Unit,
+    array_cycles,
+    ppu_cycles,
+    sections_of,
+    step_of,
+)
+
+Counts = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class StepCounts:
+    """Figures of the stages, each a chunk of steps of a tile of sequences: [1, J, K].
+
+    Cycles that a stage takes, array and post-processing cycles, bits fetched meanwhile.
+    """
+
+    busy: Counts
+    array: Counts
+    ppu: Counts
+    fetched: Counts
+
+
+def unit_of(machine: Machine, a_bits: int, w_bits: int) -> Unit:
+    """The numbers that time steps depend on."""
+    return Unit(
+        machine.rows * machine.lanes_of(a_bits, w_bits),
+        machine.columns,
+        machine.lanes,
+        machine.rows + machine.columns,
+        machine.whole("ppu_step_latency"),
+        machine.port,
+    )
+
+
+def count_steps(
+    block: Block, batches: Counts, steps: Counts, counts: Counts, machine: Machine
+) -> StepCounts:
+    """Add what the products count; give the stages.
+
+    Args:
+        block: a scan with products.
+        batches: sequences of each tile [J].
+        steps: steps of each chunk [K].
+        counts: [len(COUNTERS)], added to.
+        machine: the target.
+
+    Returns:
+        arrays [1, J, K].
+    """
+    unit = unit_of(machine, block.a_bits, block.w_bits)
+    sections = sections_of(block)
+    loop = block.level(CHUNKS)[0]
+    units = loop.extent
+    sizes = [min(loop.step, units - at) for at in range(0, units, loop.step)]
+    shape = (1, len(batches), len(steps))
+    busy, array, ppu = (np.zeros(shape, dtype=np.int64) for _ in range(3))
+    for batch in np.unique(batches).tolist():
+        step = step_of(sections, units, sizes, batch, unit)
+        mine = batches == batch
+        for length in np.unique(steps).tolist():
+            place = mine[:, None] & (steps == length)[None, :]
+            busy[0][place] = step.cycles(length)
+            array[0][place] = length * array_cycles(sections, sizes, batch, unit)
+            ppu[0][place] = length * ppu_cycles(sections, units, sizes, batch, unit)
+    per_step = sum(s.fetched for s in sections) * units
+    fetched = np.zeros(shape, dtype=np.int64)
+    fetched[0] = per_step * steps[None, :]
+    times = int(steps.sum())
+    rows = int(batches.sum()) * times
+    groups = sum(-(-size // machine.columns) for size in sizes)
+    for one in block.products:
+        act, weight = block.streams[one.act], block.streams[one.weight]
+        k = next(block.loops[a.loop].extent for a in weight.axes if block.loops[a.loop].level == 3)
+        width = PART_BITS if one.part else act.width
+        counts[INDEX[f"{act.pad.name.lower()}_read_bits"]] += rows * k * groups * width
+        counts[INDEX["wbuf_read_bits"]] += rows * units * k * weight.width
+        counts[INDEX["obuf_write_bits"]] += rows * units * 32
+        counts[INDEX["macs"]] += rows * units * k
+        counts[INDEX["mac_passes"]] += len(batches) * times * len(sizes)
+    counts[INDEX["wbuf_write_bits"]] += int(fetched.sum())
+    return StepCounts(busy, array, ppu, fetched)
+
+
+def is_fetched(block: Block, loop: int) -> bool:
+    """Whether a transfer of a loop belongs to the time steps."""
+    return loop != BLOCK_START and block.loops[loop].level == CHUNKS
