@@ -1,4 +1,7 @@
-"""The emitted folder: words, listing, DRAM image, manifest. Deterministic bytes."""
+"""The emitted folder: words, listing, DRAM image, manifest; timeline, report, roofline.
+
+Deterministic bytes. The last three are for reading: nothing executes them.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,8 @@ from mohaq.backends.bitfusion.isa.encode import (
 from mohaq.backends.bitfusion.isa.instructions import BlockEnd, Instruction, Setup
 from mohaq.backends.bitfusion.machine import Machine
 from mohaq.backends.bitfusion.module import Compiled, read_module
+from mohaq.backends.bitfusion.report import report, shown_run, timeline
+from mohaq.backends.bitfusion.roofline import roofline
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects.qnn.table import TableOp
 from mohaq.compiler.files import dump_json, safe_name, write_bytes, write_text
@@ -31,10 +36,11 @@ from mohaq.compiler.program import Program
 MANIFEST_SCHEMA = "mohaq.bitfusion.manifest/1"
 PROGRAM_FILE, LISTING_FILE = "program.bin", "program.bfasm"
 MEMORY_FILE, MANIFEST_FILE = "memory.bin", "manifest.json"
+TIMELINE_FILE, REPORT_FILE, ROOFLINE_FILE = "timeline.json", "report.json", "roofline.svg"
 
 
 def emit(program: Program, folder: Path, machine: Machine) -> None:
-    """Write all four files into a folder.
+    """Write all files into a folder.
 
     Raises:
         MohaqError: not a lowered program, or parameters that do not fit it.
@@ -51,6 +57,11 @@ def emit(program: Program, folder: Path, machine: Machine) -> None:
     write_bytes(folder / MEMORY_FILE, image)
     files = {"program": (PROGRAM_FILE, code), "memory": (MEMORY_FILE, image)}
     write_text(folder / MANIFEST_FILE, dump_json(manifest(compiled, machine, files)))
+    names = [safe_name(n) for n in compiled.layers]
+    workload, run = shown_run(compiled.blocks, names, machine, compiled.max_rows)
+    write_text(folder / TIMELINE_FILE, dump_json(timeline(run)))
+    write_text(folder / REPORT_FILE, dump_json(report(workload, run, machine)))
+    write_text(folder / ROOFLINE_FILE, roofline(run, machine))
 
 
 def resolve(compiled: Compiled) -> list[Instruction]:

@@ -132,6 +132,11 @@ class _Nest:
 
 def count_block(block: Block, workload: Workload, machine: Machine) -> Counts:
     """Counts [len(COUNTERS)] of one block."""
+    return walk_block(block, workload, machine)[0]
+
+
+def walk_block(block: Block, workload: Workload, machine: Machine) -> tuple[Counts, Slots]:
+    """Counts [len(COUNTERS)] of one block, and what its units do slot by slot."""
     nest = _Nest(block, {p.id: tiles_of(p, workload) for p in block.loops})
     counts = np.zeros(len(COUNTERS), dtype=np.int64)
     load = np.zeros(nest.shape, dtype=np.int64)
@@ -160,8 +165,9 @@ def count_block(block: Block, workload: Workload, machine: Machine) -> Counts:
     _add(counts, "array_cycles", array)
     _add(counts, "ppu_cycles", ppu)
     stages = [x.reshape(-1) for x in (load, array, busy, store, fetched)]
-    counts[INDEX["cycles"]] = timeline(stages, machine.port, with_array=bool(block.passes))
-    return counts
+    slots = slots_of(stages, machine.port, with_array=bool(block.passes))
+    counts[INDEX["cycles"]] = int(slots.length.sum())
+    return counts, slots
 
 
 def _count_products(
@@ -233,8 +239,27 @@ def _count_post(block: Block, nest: _Nest, counts: Counts, machine: Machine) -> 
     return times * (ops * -(-tile // machine.lanes) + latency)
 
 
-def timeline(stages: Sequence[Counts], port: int, *, with_array: bool) -> int:
-    """Cycles of the stages of one block, in slots that all units leave together.
+@dataclass(frozen=True)
+class Slots:
+    """Cycles that the units of one block work in each slot [S].
+
+    `array`: of tiles of products (of time steps: what array and PPU take together counts as
+    `ppu`); `port`: of the DRAM port, for all that it moves.
+    """
+
+    array: Counts
+    ppu: Counts
+    port: Counts
+
+    @property
+    def length(self) -> Counts:
+        """Cycles of each slot: all units leave it together."""
+        longest: Counts = np.maximum(np.maximum(self.array, self.ppu), self.port)
+        return longest
+
+
+def slots_of(stages: Sequence[Counts], port: int, *, with_array: bool) -> Slots:
+    """The slots of one block, which all units leave together.
 
     `stages` are, by stage: bits loaded before it, array cycles, cycles of post-processing (of
     time steps with products: all that they take), bits stored after it, bits fetched during it.
@@ -254,8 +279,5 @@ def timeline(stages: Sequence[Counts], port: int, *, with_array: bool) -> int:
         return line
 
     bits = shifted(load, 0) + shifted(store, depth + 1) + shifted(fetched, depth)
-    moved = -(-bits // port)
-    busy = shifted(ppu, depth)
-    if with_array:
-        busy = np.maximum(busy, shifted(array, 1))
-    return int(np.maximum(busy, moved).sum())
+    worked = shifted(array, 1) if with_array else np.zeros(slots, dtype=np.int64)
+    return Slots(worked, shifted(ppu, depth), -(-bits // port))

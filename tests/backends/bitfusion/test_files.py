@@ -91,7 +91,8 @@ def test_emission_is_deterministic_and_runs_alone(tmp_path: Path) -> None:
     built = small(tmp_path / "a")
     small(tmp_path / "b")
     names = sorted(p.name for p in (tmp_path / "a").iterdir())
-    assert names == ["manifest.json", "memory.bin", "program.bfasm", "program.bin"]
+    code = ["manifest.json", "memory.bin", "program.bfasm", "program.bin"]
+    assert names == sorted([*code, "report.json", "roofline.svg", "timeline.json"])
     for name in names:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
         assert str(tmp_path).encode() not in (tmp_path / "a" / name).read_bytes()
