@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 from xdsl.ir import SSAValue
 
+from mohaq.backends.base import Workload
+from mohaq.backends.bitfusion.counters import INDEX, joules
 from mohaq.backends.bitfusion.isa.blocks import Axis, Block, Pass, fires
 from mohaq.backends.bitfusion.isa.instructions import (
     Extent,
@@ -19,11 +22,16 @@ from mohaq.backends.bitfusion.lowering.context import Lowering, Streams, stored_
 from mohaq.backends.bitfusion.lowering.groups import ELEMENTWISE, Group, is_vector
 from mohaq.backends.bitfusion.lowering.microcode import Microprogram
 from mohaq.backends.bitfusion.lowering.placement import View
+from mohaq.backends.bitfusion.machine import Machine
+from mohaq.backends.bitfusion.schedule.counts import count_block
+from mohaq.backends.bitfusion.schedule.front import Choice, pareto, pick
 from mohaq.backends.bitfusion.schedule.tiling import (
+    NOMINAL_ROWS,
     GemmShape,
+    GemmTiles,
     Phase,
     TileTask,
-    gemm_tiles,
+    gemm_front,
     stream_tiles,
 )
 from mohaq.compiler.dialects import qnn
@@ -32,6 +40,9 @@ from mohaq.compiler.dialects.qnn.table import TABLE_SIZE
 from mohaq.compiler.dialects.types import int_width, shape_of
 
 TABLE_BITS = TABLE_SIZE * 16
+
+SHORT_ROWS = 100
+"""Rows of a shorter run that tiles are judged by as well."""
 
 
 class TileBuilder:
@@ -198,7 +209,32 @@ def gemm_block(low: Lowering, group: Group, layer: int) -> Block:
         build.fixed_bits(),
         len(build.posts),
     )
-    tiles = gemm_tiles(shape, TileTask.of(low.machine, a_bits, w_bits, low.prefer))
+    front = gemm_front(shape, TileTask.of(low.machine, a_bits, w_bits, low.prefer))
+    made = [_product_block(low, group, layer, phases, one.what, a_bits, w_bits) for one in front]
+    choices = [figures_of(block, low.machine, low.memory.max_rows) for block in made]
+    return pick(pareto(choices), low.prefer).what
+
+
+def figures_of(block: Block, machine: Machine, max_rows: int) -> Choice[Block]:
+    """A block with what runs of the lengths that tiles are chosen for cost together."""
+    runs = {min(rows, max_rows) for rows in (NOMINAL_ROWS, SHORT_ROWS)}
+    every = [count_block(block, Workload(rows, 1), machine) for rows in sorted(runs)]
+    counts = np.sum(every, axis=0)
+    moved = counts[INDEX["dram_read_bits"]] + counts[INDEX["dram_write_bits"]]
+    energy = float(joules(counts, machine)) * 1e12
+    return Choice(float(counts[INDEX["cycles"]]), energy, float(moved), block)
+
+
+def _product_block(
+    low: Lowering,
+    group: Group,
+    layer: int,
+    phases: list[list[qnn.MatmulOp]],
+    tiles: GemmTiles,
+    a_bits: int,
+    w_bits: int,
+) -> Block:
+    build = TileBuilder(low, group, layer)
     build.nest(tiles.rows, tiles.columns, columns_outer=tiles.columns_outer)
     for ops, step in zip(phases, tiles.k, strict=True):
         k = shape_of(ops[0].weight)[1]

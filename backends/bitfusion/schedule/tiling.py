@@ -1,8 +1,9 @@
 """Tile sizes: a small exhaustive search that honours the banks of every scratchpad.
 
-Candidates are judged by a closed bound for `NOMINAL_ROWS` rows: the largest of array,
-post-processing and DRAM time, plus the first fill and the last drain. `prefer = energy` takes
-the least DRAM traffic first, `balanced` the least product of both.
+Candidates are judged by closed figures for `NOMINAL_ROWS` rows: cycles (the largest of array,
+post-processing and DRAM time, plus the first fill and the last drain), energy, DRAM traffic. Of
+the Pareto-optimal ones the lowering makes blocks, counts them exactly and takes the one that
+`prefer` wants (`front.pick`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from functools import lru_cache
 
 from mohaq.backends.bitfusion.isa.instructions import Pad
 from mohaq.backends.bitfusion.machine import Machine
+from mohaq.backends.bitfusion.schedule.front import Choice, pareto
 from mohaq.compiler.diagnostics import MohaqError
 
 NOMINAL_ROWS = 256
@@ -21,9 +23,6 @@ NOMINAL_ROWS = 256
 ROW_STEPS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 LANE_TURNS = 4
 """A scan tile fills the lanes at least so often, where batch and channels allow."""
-
-SLACK = 1.01
-"""A choice this close to the best by the first criterion may be better by the second."""
 
 MAX_CHUNK = 64
 """Most time steps in one chunk of a scan, most rows in one tile of a stream block."""
@@ -67,6 +66,12 @@ class GemmTiles:
     columns_outer: bool
 
 
+PRICES = (
+    "dram_pj_per_bit", "ibuf_write_pj_per_bit", "wbuf_write_pj_per_bit", "ibuf_read_pj_per_bit",
+    "obuf_read_pj_per_bit", "obuf_write_pj_per_bit",
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class TileTask:
     """Machine numbers that tiles depend on, hashable for the cache."""
@@ -80,6 +85,8 @@ class TileTask:
     columns: int
     reach: int
     prefer: str
+    prices: tuple[float, ...]
+    """pJ a bit: DRAM, writes to IBUF and WBUF, reads of IBUF, reads and writes of OBUF."""
 
     @staticmethod
     def of(machine: Machine, a_bits: int, w_bits: int, prefer: str) -> TileTask:
@@ -95,6 +102,7 @@ class TileTask:
             machine.columns,
             machine.rows * lanes,
             prefer,
+            tuple(machine.constants[name] for name in PRICES),
         )
 
 
@@ -126,13 +134,13 @@ def _column_tiles(n: int, columns: int) -> list[int]:
 
 
 @lru_cache(maxsize=4096)
-def gemm_tiles(shape: GemmShape, task: TileTask) -> GemmTiles:
-    """The best tile sizes of a matrix block.
+def gemm_front(shape: GemmShape, task: TileTask) -> tuple[Choice[GemmTiles], ...]:
+    """Pareto-optimal tile sizes of a matrix block by closed figures, fastest first.
 
     Raises:
         MohaqError: not even one element fits the buffers.
     """
-    found: list[tuple[tuple[float, ...], GemmTiles]] = []
+    found: list[Choice[GemmTiles]] = []
     accumulators = sum(p.passes for p in shape.phases)
     for columns in _column_tiles(shape.n, task.columns):
         if columns * shape.vector_bits + shape.fixed_bits > task.pbuf:
@@ -151,16 +159,13 @@ def gemm_tiles(shape: GemmShape, task: TileTask) -> GemmTiles:
             for size in {rows, *(s for s in ROW_STEPS if rows // 4 < s < rows)}:
                 for outer in (False, True):
                     tiles = GemmTiles(min(size, 4096), columns, k, outer)
-                    key = (*_score(shape, tiles, task), columns, size, outer, *k)
-                    found.append((key, tiles))
+                    found.append(Choice(*_figures(shape, tiles, task), tiles))
     if not found:
         raise MohaqError(
             "no tile of a matrix product fits the target's buffers",
             why=f"{shape.n} outputs, reductions of {[p.k for p in shape.phases]}",
         )
-    best = min(key[0] for key, _ in found)
-    near = [(key, tiles) for key, tiles in found if key[0] <= best * SLACK]
-    return min(near, key=lambda one: (one[0][1], *one[0]))[1]
+    return pareto(found)
 
 
 def _held(shape: GemmShape, k: tuple[int, ...], per: int, *, weights: bool) -> int:
@@ -171,7 +176,8 @@ def _held(shape: GemmShape, k: tuple[int, ...], per: int, *, weights: bool) -> i
     )
 
 
-def _score(shape: GemmShape, tiles: GemmTiles, task: TileTask) -> tuple[float, float]:
+def _figures(shape: GemmShape, tiles: GemmTiles, task: TileTask) -> tuple[float, float, float]:
+    """(cycles, energy in pJ of what depends on tiles, DRAM bits) for `NOMINAL_ROWS` rows."""
     rows, n = NOMINAL_ROWS, shape.n
     row_tiles, column_tiles = _up(rows, tiles.rows), _up(n, tiles.columns)
     whole = all(kt == p.k for kt, p in zip(tiles.k, shape.phases, strict=True))
@@ -179,13 +185,21 @@ def _score(shape: GemmShape, tiles: GemmTiles, task: TileTask) -> tuple[float, f
     groups = (column_tiles - 1) * _up(tiles.columns, task.columns) + _up(
         n - (column_tiles - 1) * tiles.columns, task.columns
     )
+    dram, to_ibuf, to_wbuf, from_ibuf, from_obuf, to_obuf = task.prices
     array = post = traffic = 0
+    energy = 0.0
     for p, kt in zip(shape.phases, tiles.k, strict=True):
         full, rest = divmod(p.k, kt)
         array += rows * groups * p.passes * (full * _up(kt, task.reach) + _up(rest, task.reach))
         act_times = 1 if whole and not tiles.columns_outer else column_tiles
         weight_times = 1 if whole and stays else row_tiles
-        traffic += rows * p.k * p.act_bits * act_times + n * p.k * p.weight_bits * weight_times
+        acts = rows * p.k * p.act_bits * act_times
+        weights = n * p.k * p.weight_bits * weight_times
+        traffic += acts + weights
+        energy += acts * to_ibuf + weights * to_wbuf
+        energy += rows * p.k * groups * p.passes * shape.a_bits * from_ibuf
+        sums = rows * n * 32 * p.passes
+        energy += sums * (_up(p.k, kt) * (from_obuf + to_obuf) - from_obuf)
     traffic += rows * n * shape.out_bits
     traffic += n * shape.vector_bits * (1 if stays else row_tiles)
     tile = min(tiles.rows, rows) * min(tiles.columns, n)
@@ -195,11 +209,7 @@ def _score(shape: GemmShape, tiles: GemmTiles, task: TileTask) -> tuple[float, f
     edge = first + tile * shape.out_bits
     cycles = max(array, post, _up(traffic, task.port)) + _up(edge, task.port)
     cycles += shape.post_ops * _up(tile, task.lanes)
-    if task.prefer == "energy":
-        return float(traffic), float(cycles)
-    if task.prefer == "balanced":
-        return float(traffic) * cycles, float(cycles)
-    return float(cycles), float(traffic)
+    return float(cycles), energy + traffic * dram, float(traffic)
 
 
 def stream_tiles(

@@ -75,7 +75,7 @@ def test_any_words_decode_canonically_or_are_refused(words: list[int]) -> None:
         isa.Setup(0, 16, 2, 0),
         isa.Setup(0, 2, 2, 65536),
         isa.LoopOf(31, 0, 0, 4, 1),
-        isa.LoopOf(0, 4, 0, 4, 1),
+        isa.LoopOf(0, 5, 0, 4, 1),
         isa.LoopOf(0, 0, 0, 1 << 44, 1),
         isa.BaseAddr(0, 0, 12, 1, 0),
         isa.BaseAddr(0, 0, 8, 1, 1 << 44),
