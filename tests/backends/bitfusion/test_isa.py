@@ -100,14 +100,14 @@ def test_a_field_that_does_not_fit_is_an_error(instruction: isa.Instruction) -> 
     ("words", "what"),
     [
         ([], "not a Bit Fusion program"),
-        ([0x4D420001, 3], "header says 3"),
-        ([0x4D420002, 2], "version 2"),
-        ([0x4D420001, 3, 0x70000001], "ends inside"),
-        ([0x4D420001, 4, 0xF0000001, 0xF0000001], "two wide prefixes"),
-        ([0x4D420001, 4, 0xF0000000, 0x80000000], "must be 0"),
-        ([0x4D420001, 3, 0x80010000], "must be 0"),
-        ([0x4D420001, 3, 0xBFE00000], "unknown post-processing function"),
-        ([0x4D420001, 3, 0xD0000000], "unexpected opcode 13"),
+        ([0x4D420002, 3], "header says 3"),
+        ([0x4D420001, 2], "version 1"),
+        ([0x4D420002, 3, 0x70000001], "ends inside"),
+        ([0x4D420002, 4, 0xF0000001, 0xF0000001], "two wide prefixes"),
+        ([0x4D420002, 4, 0xF0000000, 0x80000000], "must be 0"),
+        ([0x4D420002, 3, 0x80010000], "must be 0"),
+        ([0x4D420002, 3, 0xBFE00000], "unknown post-processing function"),
+        ([0x4D420002, 3, 0xD0000000], "unexpected opcode 13"),
     ],
 )
 def test_malformed_programs_are_refused(words: list[int], what: str) -> None:
