@@ -13,11 +13,12 @@ from xdsl.dialects.func import FuncOp
 from xdsl.ir import Block, Operation, SSAValue
 from xdsl.rewriter import Rewriter
 
+from mohaq.backends.bitfusion.lowering.microcode import scales_of
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import qnn
 from mohaq.compiler.dialects.param import DeclareOp, LoadOp
 from mohaq.compiler.dialects.qnn.matmul import NEUTRAL_ACCUMULATOR
-from mohaq.compiler.dialects.types import int_range, int_width, shape_of
+from mohaq.compiler.dialects.types import int_range, int_width
 from mohaq.compiler.parameters import tensor_type
 from mohaq.compiler.program import Program
 
@@ -106,7 +107,7 @@ class _Cut:
                 bias = self._parameter(op.bias, start, size)
                 return qnn.BiasOp(value, bias, op.acc_shift.value.data, op.bias_shift.value.data)
             case qnn.RequantizeOp():
-                scales = self._scales(op, start, size)
+                scales = scales_of(op, start, size)
                 width, _ = int_width(op.result)
                 ms, ss = [m for m, _ in scales], [s for _, s in scales]
                 return qnn.RequantizeOp(value, ms, ss, width)
@@ -117,15 +118,6 @@ class _Cut:
             case qnn.RsubOp():
                 return qnn.RsubOp(value, op.constant.value.data)
         raise MohaqError(f"'{op.name}' cannot be cut into gates")
-
-    def _scales(self, op: qnn.RequantizeOp, start: int, size: int) -> list[tuple[int, int]]:
-        scales = op.scales()
-        run = shape_of(op.input)[-1] // len(scales)
-        first, last = start // run, (start + size - 1) // run
-        if first != last and (start % run or size % run):
-            raise MohaqError("gates are cut where the scales of their rows are not")
-        found = list(scales[first : last + 1])
-        return found[:1] if len(set(found)) == 1 else found
 
     def _parameter(self, value: SSAValue, start: int, size: int) -> SSAValue:
         data = self.program.parameters[_symbol(value)][start : start + size]

@@ -327,31 +327,32 @@ def _check_nest(block: Block) -> None:
 
 
 def _sections_fit(block: Block) -> bool:
-    """Products need all units in one tile, and sections that the chunk loop cuts."""
+    """Products need all units in one tile, and sections that say over what they run."""
     chunks, units = block.level(CHUNKS), block.level(0)[0]
     cut = [p.loop for p in block.post if isinstance(p, Section)]
     if not block.products:
         return not chunks and not cut
-    if len(chunks) != 1 or chunks[0].source != Extent.FIXED or units.step < units.extent:
+    if len(chunks) > 1 or units.step < units.extent:
         return False
+    good = all(p.source == Extent.FIXED and p.extent == units.extent for p in chunks)
     first = next(p for p in block.post if not isinstance(p, State))
-    good = chunks[0].extent == units.extent and isinstance(first, Section)
-    allowed = {chunks[0].id, BLOCK_START}
-    return good and all(
-        loop in allowed and (loop == chunks[0].id or not any(isinstance(p, Product) for p in ops))
-        for loop, ops in block.sections()
-    )
+    sections = block.sections()
+    good = good and isinstance(first, Section) and sections[-1][0] != block.post_loop
+    allowed = {*(p.id for p in chunks), block.post_loop, BLOCK_START}
+    for (loop, ops), before in zip(sections, [block.post_loop, *cut], strict=False):
+        good = good and loop in allowed
+        good = good and (loop != block.post_loop or before == block.post_loop)
+        good = good and (loop != BLOCK_START or not any(isinstance(p, Product) for p in ops))
+    return good
 
 
 def _product_operands(block: Block) -> Iterator[tuple[int, Pad, int]]:
     """(stream, scratchpad, width) that the products of a scan need."""
     for p in block.products:
-        act = block.streams[p.act]
-        whole = p.part == 0
-        yield p.act, Pad.PBUF if act.pad == Pad.PBUF else Pad.IBUF, block.a_bits if whole else 16
-        if not whole and block.a_bits != PART_BITS:
-            raise MohaqError("bytes are multiplied at 8 bits")
-        yield p.weight, Pad.WBUF, block.w_bits
+        act, weight = block.streams[p.act], block.streams[p.weight]
+        narrow = min(act.width, PART_BITS)
+        yield p.act, Pad.PBUF if act.pad == Pad.PBUF else Pad.IBUF, 16 if p.part else narrow
+        yield p.weight, Pad.WBUF, min(weight.width, PART_BITS)
         yield p.acc, Pad.OBUF, 32
 
 

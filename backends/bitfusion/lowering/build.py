@@ -5,15 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xdsl.dialects.func import ReturnOp
-from xdsl.ir import SSAValue
+from xdsl.ir import Operation, SSAValue
 
 from mohaq.backends.bitfusion.isa.blocks import Block, check_block
 from mohaq.backends.bitfusion.lowering.context import Lowering
-from mohaq.backends.bitfusion.lowering.groups import build_groups, remove_dead
+from mohaq.backends.bitfusion.lowering.feed import Feed, feeds_of
+from mohaq.backends.bitfusion.lowering.groups import Group, build_groups, remove_dead
 from mohaq.backends.bitfusion.lowering.placement import Memory, Region, View
 from mohaq.backends.bitfusion.lowering.scan_block import scan_block
-from mohaq.backends.bitfusion.lowering.tile_blocks import copy_block, gemm_block, stream_block
+from mohaq.backends.bitfusion.lowering.tile_blocks import (
+    copy_block,
+    figures_of,
+    gemm_block,
+    stream_block,
+)
 from mohaq.backends.bitfusion.machine import Machine
+from mohaq.backends.bitfusion.schedule.front import Choice, pareto, pick
+from mohaq.backends.bitfusion.schedule.step_tiles import NoRoom
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects.quant import GridAttr
 from mohaq.compiler.dialects.types import DYNAMIC, shape_of
@@ -64,14 +72,55 @@ def build(program: Program, machine: Machine, prefer: str, max_rows: int) -> Low
         raise MohaqError("the program computes nothing")
     names = _names([g.layer for g in groups])
     index = {name: number for number, name in enumerate(names)}
-    builders = {"gemm": gemm_block, "stream": stream_block, "scan": scan_block, "copy": copy_block}
-    blocks = tuple(builders[g.kind](low, g, index[g.layer]) for g in groups)
+    blocks = _blocks(low, groups, index)
     for block in blocks:
         check_block(block)
     outputs = tuple(
         _port(low, v, g) for v, g in zip(end.operands, result_grids(entry), strict=True)
     )
     return Lowered(tuple(names.values()), tuple(low.memory.regions), inputs, outputs, blocks)
+
+
+def _blocks(low: Lowering, groups: list[Group], index: dict[str, int]) -> tuple[Block, ...]:
+    """The blocks of all groups.
+
+    Products that feed recurrences alone run inside their blocks where that is better.
+    """
+    builders = {"gemm": gemm_block, "stream": stream_block, "copy": copy_block}
+    scans = {group.ops[0]: group for group in groups if group.kind == "scan"}
+    feeds: dict[Operation, Feed] = {}
+    found: list[Block] = []
+    for group in groups:
+        layer = index[group.layer]
+        if group.kind == "scan":
+            found.append(scan_block(low, group, layer, feeds.get(group.ops[0])))
+            continue
+        fed = feeds_of(group)
+        if fed and _inside(low, group, [(scans[s], f) for s, f in fed.items()], layer):
+            feeds |= dict(fed.items())
+            continue
+        found.append(builders[group.kind](low, group, layer))
+    return tuple(found)
+
+
+def _inside(low: Lowering, group: Group, fed: list[tuple[Group, Feed]], layer: int) -> bool:
+    """Whether products run inside the blocks of the recurrences that they feed."""
+    trial = low.snapshot()
+    try:
+        inside = [scan_block(trial, scan, layer, feed) for scan, feed in fed]
+    except NoRoom:
+        return False
+    trial = low.snapshot()
+    apart = [gemm_block(trial, group, layer)]
+    apart += [scan_block(trial, scan, layer) for scan, _ in fed]
+    choices = [_together(blocks, low, what) for blocks, what in ((inside, True), (apart, False))]
+    return pick(pareto(choices), low.prefer).what
+
+
+def _together(blocks: list[Block], low: Lowering, what: bool) -> Choice[bool]:
+    each = [figures_of(block, low.machine, low.memory.max_rows).figures for block in blocks]
+    cycles, energy, moved = (sum(figures) for figures in zip(*each, strict=True))
+    return Choice(cycles, energy, moved, what)
 
 
 def _names(layers: list[str]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import BlockArgument, SSAValue
@@ -16,6 +16,7 @@ from mohaq.backends.bitfusion.isa.instructions import (
 from mohaq.backends.bitfusion.lowering.groups import JOINS, Group, claimed, extent_of
 from mohaq.backends.bitfusion.lowering.placement import Memory, Region, View, storage_bits
 from mohaq.backends.bitfusion.machine import Machine
+from mohaq.backends.bitfusion.schedule.step_tiles import NoRoom
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import qnn
 from mohaq.compiler.dialects.param import LoadOp
@@ -39,6 +40,12 @@ class Lowering:
     def entry(self) -> FuncOp:
         """The function that is lowered."""
         return self.program.entry
+
+    def snapshot(self) -> Lowering:
+        """A copy that can be continued instead of this one."""
+        other = replace(self, memory=self.memory.copy(), views=dict(self.views))
+        other._stacks = {key: list(views) for key, views in self._stacks.items()}
+        return other
 
     def place_constants(self) -> None:
         """Give every loaded parameter and used table its region, in program order."""
@@ -134,11 +141,11 @@ class Streams:
         """A new stream; gives its id.
 
         Raises:
-            MohaqError: the block needs too many.
+            NoRoom: the block needs too many.
         """
         number = len(self.made)
         if number >= NO_STREAM:
-            raise MohaqError(f"a block needs more than {NO_STREAM} streams")
+            raise NoRoom(f"a block needs more than {NO_STREAM} streams")
         self.made.append(Stream(number, pad, width, signed, address, axes))
         return number
 

@@ -23,7 +23,7 @@ from mohaq.backends.bitfusion.isa.instructions import (
 )
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import qnn
-from mohaq.compiler.dialects.types import int_width
+from mohaq.compiler.dialects.types import int_width, shape_of
 
 
 class Microprogram:
@@ -65,8 +65,8 @@ class Microprogram:
         self.ops.append(Store(self.read(value), stream))
         self.drop([value])
 
-    def add(self, op: Operation) -> None:
-        """Emit one operation.
+    def add(self, op: Operation, rows: tuple[int, int] | None = None) -> None:
+        """Emit one operation; of its scales those of channels `rows` = (first, count) alone.
 
         Raises:
             MohaqError: an operation that the unit does not have; too many live values.
@@ -74,7 +74,7 @@ class Microprogram:
         registers = [self.read(v) for v in op.operands]
         self.drop(op.operands)
         dst = self._take()
-        self.ops.append(self._instruction(op, dst, registers))
+        self.ops.append(self._instruction(op, dst, registers, rows))
         (result,) = op.results
         self._registers[result] = dst
         if not self._uses[result]:
@@ -85,7 +85,9 @@ class Microprogram:
             raise MohaqError(f"more than {REGISTERS} values are live at once in one tile")
         return self._free.pop()
 
-    def _instruction(self, op: Operation, dst: int, given: list[int]) -> PostOp:
+    def _instruction(
+        self, op: Operation, dst: int, given: list[int], rows: tuple[int, int] | None
+    ) -> PostOp:
         match op:
             case qnn.AddOp():
                 return Add(dst, given[0], given[1])
@@ -102,16 +104,34 @@ class Microprogram:
                 width, signed = int_width(op.result)
                 return Saturate(dst, given[0], width, int(signed))
             case qnn.RequantizeOp():
-                return _requantize(op, dst, given[0])
+                return _requantize(op, dst, given[0], rows)
             case qnn.LookupOp():
                 return Lookup(dst, given[0], self._tables[op.table.root_reference.data])
         raise MohaqError(f"Bit Fusion cannot run '{op.name}' in its post-processing unit")
 
 
-def _requantize(op: qnn.RequantizeOp, dst: int, src: int) -> Requantize:
+def _requantize(
+    op: qnn.RequantizeOp, dst: int, src: int, rows: tuple[int, int] | None
+) -> Requantize:
     width, signed = int_width(op.result)
+    scales = op.scales() if rows is None else scales_of(op, *rows)
     if max(m for m, _ in op.scales()) > 32767:
         raise MohaqError(
             "a multiplier has more than 15 bits", hint="run legalize-for-bitfusion first"
         )
-    return Requantize(dst, src, width, int(signed), op.scales())
+    return Requantize(dst, src, width, int(signed), scales)
+
+
+def scales_of(op: qnn.RequantizeOp, start: int, size: int) -> tuple[tuple[int, int], ...]:
+    """The scales of channels [start, start + size).
+
+    Raises:
+        MohaqError: the channels are cut where the scales are not.
+    """
+    scales = op.scales()
+    run = shape_of(op.input)[-1] // len(scales)
+    first, last = start // run, (start + size - 1) // run
+    if first != last and (start % run or size % run):
+        raise MohaqError("channels are cut where the scales of their rows are not")
+    found = scales[first : last + 1]
+    return found[:1] if len(set(found)) == 1 else found

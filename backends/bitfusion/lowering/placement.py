@@ -71,6 +71,12 @@ class Memory:
         self._end = 0
         self._names: set[str] = set()
 
+    def copy(self) -> Memory:
+        """The same regions, to go on from."""
+        made = Memory(self.max_rows)
+        made.regions, made._end, made._names = list(self.regions), self._end, set(self._names)
+        return made
+
     def constant(self, source: str, elements: int, width: int, *, table: bool = False) -> Region:
         """A region filled by a parameter or table."""
         if any(not r.constant for r in self.regions):

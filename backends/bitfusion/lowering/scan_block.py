@@ -20,6 +20,7 @@ from mohaq.backends.bitfusion.isa.instructions import (
     StMem,
 )
 from mohaq.backends.bitfusion.lowering.context import Lowering, Streams
+from mohaq.backends.bitfusion.lowering.feed import Feed
 from mohaq.backends.bitfusion.lowering.groups import ELEMENTWISE, Group, extent_of, is_vector
 from mohaq.backends.bitfusion.lowering.microcode import Microprogram
 from mohaq.backends.bitfusion.lowering.placement import Region, View, storage_bits
@@ -109,15 +110,18 @@ def sort_body(scan: qnn.ScanOp) -> Body:
     return body
 
 
-def scan_block(low: Lowering, group: Group, layer: int) -> Block:
-    """One recurrence: tiles of units and sequences, and chunks of steps inside them."""
+def scan_block(low: Lowering, group: Group, layer: int, feed: Feed | None = None) -> Block:
+    """One recurrence: tiles of units and sequences, and chunks of steps inside them.
+
+    feed: products that run inside the block.
+    """
     scan = group.ops[0]
     assert isinstance(scan, qnn.ScanOp)
     body = sort_body(scan)
-    if body.products:
+    if body.products or feed:
         from mohaq.backends.bitfusion.lowering.step_block import StepBuilder
 
-        return StepBuilder(low, body, group.channels, layer).build()
+        return StepBuilder(low, body, group.channels, layer, feed).build()
     return ScanBuilder(low, body, group.channels, layer).build()
 
 
@@ -187,8 +191,7 @@ class ScanBuilder:
         body, scan = self.body, self.body.scan
         sources: dict[SSAValue, int] = {}
         for arg, value in zip(body.block.args, scan.inputs, strict=False):
-            view = self.low.view(value)
-            sources[arg] = self._load(self.streams.of_view(Pad.IBUF, view, self._step_axes(view)))
+            sources[arg] = self._input(arg, value)
         for number, state in enumerate(body.states):
             sources[state] = self._state(number, state)
         for value in body.captured:
@@ -203,6 +206,11 @@ class ScanBuilder:
             kind, self.layer, *self.widths, tuple(self.loops), tuple(self.streams.made),
             tuple(self.loads), tuple(self.stores), (), STEPS, tuple(self.head + post),
         )  # fmt: skip
+
+    def _input(self, arg: SSAValue, value: SSAValue) -> int:  # noqa: ARG002
+        """The stream of a step's input."""
+        view = self.low.view(value)
+        return self._load(self.streams.of_view(Pad.IBUF, view, self._step_axes(view)))
 
     def _state(self, number: int, state: SSAValue) -> int:
         """The stream of a state, its start value and where its last value goes."""

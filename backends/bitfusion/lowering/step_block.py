@@ -2,16 +2,20 @@
 
 A product reads all units of its operand, so what feeds one is written by the section before.
 Every operation runs in the last section that it may, and values that a later section reads go
-through a scratchpad.
+through a scratchpad. Products that feed the recurrence alone run in a section of their own over
+all steps of a stage.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from xdsl.ir import Operation, SSAValue
 
 from mohaq.backends.bitfusion.isa.blocks import CHUNKS, EXTENTS, Axis
 from mohaq.backends.bitfusion.isa.instructions import (
     BLOCK_START,
+    NO_STREAM,
     Extent,
     LoopOf,
     Pad,
@@ -19,22 +23,22 @@ from mohaq.backends.bitfusion.isa.instructions import (
     Product,
     Section,
 )
+from mohaq.backends.bitfusion.lowering.context import Lowering
+from mohaq.backends.bitfusion.lowering.feed import Feed
+from mohaq.backends.bitfusion.lowering.groups import is_vector
 from mohaq.backends.bitfusion.lowering.microcode import Microprogram
 from mohaq.backends.bitfusion.lowering.placement import storage_bits
-from mohaq.backends.bitfusion.lowering.scan_block import BATCH, STEPS, UNITS, ScanBuilder
+from mohaq.backends.bitfusion.lowering.scan_block import BATCH, STEPS, UNITS, Body, ScanBuilder
 from mohaq.backends.bitfusion.lowering.tile_blocks import TABLE_BITS
 from mohaq.backends.bitfusion.schedule.step_counts import unit_of
 from mohaq.backends.bitfusion.schedule.step_tiles import StepShape, step_tiles
-from mohaq.backends.bitfusion.schedule.steps import Job, StepSection
+from mohaq.backends.bitfusion.schedule.steps import Job, StepSection, reach_of
 from mohaq.backends.bitfusion.schedule.tiling import TileTask
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import qnn
 from mohaq.compiler.dialects.param import LoadOp
 from mohaq.compiler.dialects.qnn.table import TABLE_SIZE
 from mohaq.compiler.dialects.types import int_width, shape_of
-
-CHUNK, INPUTS, TABLE_POINTS = 3, 4, 5
-"""Loop ids beside those of every scan."""
 
 ACCUMULATOR = 32
 
@@ -66,7 +70,7 @@ def cut_sections(ops: tuple[Operation, ...]) -> list[list[Operation]]:
     for op in ops:
         waits = isinstance(op, qnn.MatmulOp)
         first[op] = max((first[maker[v]] + waits for v in _reads(op) if v in maker), default=0)
-    count = max(first.values()) + 1
+    count = max(first.values(), default=0) + 1
     last = dict.fromkeys(ops, count - 1)
     for op in reversed(ops):
         for value in _reads(op):
@@ -77,23 +81,70 @@ def cut_sections(ops: tuple[Operation, ...]) -> list[list[Operation]]:
 
 
 class StepBuilder(ScanBuilder):
-    """Builds the block of a recurrence with products."""
+    """Builds the block of a recurrence with products, inside its steps or in front of them."""
+
+    def __init__(
+        self, low: Lowering, body: Body, hidden: int, layer: int, feed: Feed | None = None
+    ) -> None:
+        self.feed = feed
+        self.weights: dict[tuple[str, int], int] = {}
+        super().__init__(low, body, hidden, layer)
 
     def _loops(self) -> list[LoopOf]:
-        body, low = self.body, self.low
+        body, low, machine = self.body, self.low, self.low.machine
         self.sections = cut_sections(body.ops)
         self.passed = self._passed()
         self.widths = self._widths()
-        self.points = TABLE_POINTS
+        self.tiles = step_tiles(
+            self._shape(), TileTask.of(machine, *self.widths, low.prefer), unit_of(machine)
+        )
+        top = low.memory.max_rows
+        loops = [
+            LoopOf(UNITS, 0, Extent.FIXED, self.hidden, self.hidden),
+            LoopOf(BATCH, 1, Extent.BATCH, top, min(self.tiles.batch, top)),
+            LoopOf(STEPS, 2, Extent.STEPS, top, min(self.tiles.steps, top)),
+        ]
+
+        def add(level: int, extent: int, step: int) -> int:
+            loops.append(LoopOf(len(loops), level, Extent.FIXED, extent, step))
+            return len(loops) - 1
+
+        if body.products:
+            self.chunk = add(CHUNKS, self.hidden, self.tiles.chunk)
+            self.inputs = add(EXTENTS, self.hidden, self.hidden)
+        if self.feed:
+            features = shape_of(self.feed.products[0].weight)[1]
+            self.features = add(EXTENTS, features, features)
+        if body.tables:
+            self.points = add(EXTENTS, TABLE_SIZE, TABLE_SIZE)
+        return loops
+
+    def _shape(self) -> StepShape:
+        body, low, feed = self.body, self.low, self.feed
         symbols = {_symbol(p): low.constants[_symbol(p)].width for p in body.products}
         held = [storage_bits(int_width(s)[0]) for s in body.states]
         operands = {_operand(p)[0] for p in body.products}
         temps = dict.fromkeys(Pad, 0)
         for value, pad in self.passed.items():
             temps[pad] += storage_bits(int_width(value)[0])
-        shape = StepShape(
+        inputs = sum(
+            storage_bits(int_width(arg)[0]) if feed and arg in feed.rows else low.view(v).width
+            for arg, v in zip(body.block.args, body.scan.inputs, strict=False)
+        )
+        sections = [self._section(ops) for ops in self.sections]
+        vectors = sum(self._region(v).width for v in body.vectors)
+        acts = fed = 0
+        if feed:
+            k = shape_of(feed.products[0].weight)[1]
+            acts = k * sum(low.view(v).width for v in {_operand(p)[0] for p in feed.products})
+            stored = {_symbol(p): low.constants[_symbol(p)].width for p in feed.products}
+            fed = k * len(feed.rows) * sum(stored.values())
+            given = {v for op in feed.group.ops for v in op.operands if is_vector(v)}
+            vectors += len(feed.rows) * sum(self._region(v).width for v in given)
+            sections.insert(0, self._fed_section(feed, k))
+        return StepShape(
             self.hidden,
-            sum(low.view(v).width for v in body.scan.inputs),
+            inputs,
             temps[Pad.IBUF],
             sum(low.view(v).width for v in self.sequences if list(v.uses)),
             sum(held) * (2 if body.scan.init else 1)
@@ -101,24 +152,21 @@ class StepBuilder(ScanBuilder):
             + sum(w for s, w in zip(body.states, held, strict=True) if s in operands)
             + sum(low.view(v).width for v in body.captured)
             + temps[Pad.PBUF],
-            sum(self._region(v).width for v in body.vectors),
+            vectors,
             self.hidden * sum(symbols.values()),
             len(body.tables) * TABLE_BITS,
-            tuple(self._section(ops) for ops in self.sections),
+            tuple(sections),
+            acts,
+            fed,
         )
-        task = TileTask.of(low.machine, *self.widths, low.prefer)
-        self.tiles = step_tiles(shape, task, unit_of(low.machine, *self.widths))
-        top = low.memory.max_rows
-        loops = [
-            LoopOf(UNITS, 0, Extent.FIXED, self.hidden, self.hidden),
-            LoopOf(BATCH, 1, Extent.BATCH, top, min(self.tiles.batch, top)),
-            LoopOf(STEPS, 2, Extent.STEPS, top, min(self.tiles.steps, top)),
-            LoopOf(CHUNK, CHUNKS, Extent.FIXED, self.hidden, self.tiles.chunk),
-            LoopOf(INPUTS, EXTENTS, Extent.FIXED, self.hidden, self.hidden),
-        ]
-        if body.tables:
-            loops.append(LoopOf(TABLE_POINTS, EXTENTS, Extent.FIXED, TABLE_SIZE, TABLE_SIZE))
-        return loops
+
+    def _fed_section(self, feed: Feed, k: int) -> StepSection:
+        one = self._section(feed.group.ops, k)
+        jobs = [*one.jobs]
+        for _ in range(len(feed.rows) - 1):
+            jobs.append(replace(one.jobs[0], before=one.jobs[0].before + one.after))
+            jobs += one.jobs[1:]
+        return StepSection(tuple(jobs), one.after, 0, whole=True)
 
     def _passed(self) -> dict[SSAValue, Pad]:
         """Values that a later section reads, and the scratchpad they go through."""
@@ -137,10 +185,7 @@ class StepBuilder(ScanBuilder):
         return found
 
     def _widths(self) -> tuple[int, int]:
-        """Operand widths on the array, the same for all products of a recurrence."""
-        found = {(int_width(p.input)[0], int_width(p.weight)[0]) for p in self.body.products}
-        if len(found) != 1:
-            raise MohaqError(f"products of a recurrence have different widths: {sorted(found)}")
+        """The widest operands on the array; each product has those of its streams."""
         for product in self.body.products:
             if shape_of(product.weight) != (self.hidden, self.hidden):
                 raise MohaqError(
@@ -148,33 +193,85 @@ class StepBuilder(ScanBuilder):
                     f"{self.hidden} units",
                     why="a time step's values have one element a unit",
                 )
-        return found.pop()
+        products = (*self.body.products, *(self.feed.products if self.feed else ()))
+        found = [(int_width(p.input)[0], self._weight_bits(p)) for p in products]
+        return max(a for a, _ in found), max(w for _, w in found)
 
-    def _section(self, ops: list[Operation]) -> StepSection:
+    def _weight_bits(self, op: qnn.MatmulOp) -> int:
+        return self.low.constants[_symbol(op)].width
+
+    def _section(self, ops: list[Operation], k: int | None = None) -> StepSection:
+        size = k or self.hidden
         jobs: list[Job] = []
         pending, weights = 0, dict[str, int]()
         for op in ops:
             if isinstance(op, qnn.MatmulOp):
-                jobs.append(Job(self.hidden, pending))
+                reach = reach_of(self.low.machine, int_width(op.input)[0], self._weight_bits(op))
+                jobs.append(Job(size, pending, reach))
                 pending = 0
-                weights[_symbol(op)] = self.hidden * self.low.constants[_symbol(op)].width
+                weights[_symbol(op)] = size * self._weight_bits(op)
             else:
                 pending += 1
         return StepSection(tuple(jobs), pending, sum(weights.values()))
 
+    def _input(self, arg: SSAValue, value: SSAValue) -> int:
+        if self.feed is None or arg not in self.feed.rows:
+            return super()._input(arg, value)
+        width, signed = int_width(arg)
+        axes = (Axis(STEPS, 0), Axis(BATCH, 0), Axis(UNITS, 0))
+        return self.streams.add(Pad.IBUF, storage_bits(width), axes, signed=signed)
+
+    def _fed(self, feed: Feed, sources: dict[SSAValue, int]) -> list[PostOp]:
+        """The section that makes the inputs of all steps of a stage."""
+        axes = (Axis(STEPS, 0), Axis(BATCH, 0), Axis(UNITS, 0))
+        acc = self.streams.add(Pad.OBUF, ACCUMULATOR, axes)
+        acts: dict[SSAValue, int] = {}
+        found: list[PostOp] = [Section(STEPS)]
+        for arg, start in feed.rows.items():
+            vectors = dict.fromkeys(v for op in feed.group.ops for v in op.operands if is_vector(v))
+            known = {v: self._rows_of(v, start) for v in vectors}
+            known |= {p.result: acc for p in feed.products}
+            rest = [op for op in feed.group.ops if not isinstance(op, qnn.MatmulOp)]
+            program = Microprogram(rest, known, {})
+            program.expect(feed.value)
+            for op in feed.group.ops:
+                if not isinstance(op, qnn.MatmulOp):
+                    program.add(op, (start, self.hidden))
+                    continue
+                value, part = _operand(op)
+                if value not in acts:
+                    view = self.low.view(value)
+                    time, batch, _ = self._step_axes(view)
+                    given = (time, batch, Axis(self.features, view.pitch))
+                    acts[value] = self._load(self.streams.of_view(Pad.IBUF, view, given))
+                weight = self._weight(op, UNITS, self.features, start)
+                program.ops.append(Product(acts[value], weight, acc, part))
+                program.read(op.result)
+            program.store(feed.value, sources[arg])
+            found += program.ops
+        return found
+
+    def _rows_of(self, vector: SSAValue, start: int) -> int:
+        region = self._region(vector)
+        address = region.address + start * region.width
+        signed = int_width(vector)[1]
+        axes = (Axis(UNITS, region.width),)
+        return self._load(self.streams.add(Pad.PBUF, region.width, axes, address, signed=signed))
+
     def _program(self, sources: dict[SSAValue, int], tables: dict[str, int]) -> list[PostOp]:
         idle = Axis(BATCH, 0)
-        acc = self.streams.add(Pad.OBUF, ACCUMULATOR, (idle, Axis(CHUNK, 0)))
+        found = self._fed(self.feed, sources) if self.feed else []
+        acc = NO_STREAM
+        if self.body.products:
+            acc = self.streams.add(Pad.OBUF, ACCUMULATOR, (idle, Axis(self.chunk, 0)))
         for value, pad in self.passed.items():
             width, signed = int_width(value)
             sources[value] = self.streams.add(
                 pad, storage_bits(width), (idle, Axis(UNITS, 0)), signed=signed
             )
-        weights: dict[str, int] = {}
-        found: list[PostOp] = []
         for number, ops in enumerate(self.sections):
             products = any(isinstance(op, qnn.MatmulOp) for op in ops)
-            found.append(Section(CHUNK if products else BLOCK_START))
+            found.append(Section(self.chunk if products else BLOCK_START))
             made = {r for op in ops for r in op.results}
             # Values of this section are in registers, those of earlier ones in scratchpads.
             known = {v: s for v, s in sources.items() if v not in made}
@@ -190,7 +287,7 @@ class StepBuilder(ScanBuilder):
                 self._expect(program)
             for op in ops:
                 if isinstance(op, qnn.MatmulOp):
-                    program.ops.append(self._product(op, sources, weights, acc))
+                    program.ops.append(self._product(op, sources, acc))
                     program.read(op.result)
                 else:
                     program.add(op)
@@ -201,16 +298,19 @@ class StepBuilder(ScanBuilder):
             found += program.ops
         return found
 
-    def _product(
-        self, op: qnn.MatmulOp, sources: dict[SSAValue, int], weights: dict[str, int], acc: int
-    ) -> Product:
-        symbol = _symbol(op)
-        if symbol not in weights:
-            region = self.low.constants[symbol]
-            rows = UNITS if self.tiles.resident else CHUNK
-            axes = (Axis(rows, self.hidden * region.width), Axis(INPUTS, region.width))
-            signed = int_width(op.weight)[1]
-            stream = self.streams.add(Pad.WBUF, region.width, axes, region.address, signed=signed)
-            weights[symbol] = self._load(stream)
+    def _product(self, op: qnn.MatmulOp, sources: dict[SSAValue, int], acc: int) -> Product:
+        rows = UNITS if self.tiles.resident else self.chunk
         value, part = _operand(op)
-        return Product(sources[value], weights[symbol], acc, part)
+        return Product(sources[value], self._weight(op, rows, self.inputs), acc, part)
+
+    def _weight(self, op: qnn.MatmulOp, rows: int, columns: int, start: int = 0) -> int:
+        """The stream of a product's weights, from row `start` on."""
+        symbol = _symbol(op)
+        if (symbol, start) not in self.weights:
+            region, k = self.low.constants[symbol], shape_of(op.weight)[1]
+            axes = (Axis(rows, k * region.width), Axis(columns, region.width))
+            address = region.address + start * k * region.width
+            signed = int_width(op.weight)[1]
+            made = self.streams.add(Pad.WBUF, region.width, axes, address, signed=signed)
+            self.weights[symbol, start] = self._load(made)
+        return self.weights[symbol, start]

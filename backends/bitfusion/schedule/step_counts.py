@@ -9,13 +9,14 @@ import numpy.typing as npt
 
 from mohaq.backends.bitfusion.counters import INDEX
 from mohaq.backends.bitfusion.isa.blocks import CHUNKS, PART_BITS, Block
-from mohaq.backends.bitfusion.isa.instructions import BLOCK_START
+from mohaq.backends.bitfusion.isa.instructions import BLOCK_START, Product
 from mohaq.backends.bitfusion.machine import Machine
 from mohaq.backends.bitfusion.schedule.steps import (
     Unit,
     array_cycles,
     ppu_cycles,
     sections_of,
+    stage_of,
     step_of,
 )
 
@@ -35,10 +36,9 @@ class StepCounts:
     fetched: Counts
 
 
-def unit_of(machine: Machine, a_bits: int, w_bits: int) -> Unit:
+def unit_of(machine: Machine) -> Unit:
     """The numbers that time steps depend on."""
     return Unit(
-        machine.rows * machine.lanes_of(a_bits, w_bits),
         machine.columns,
         machine.lanes,
         machine.rows + machine.columns,
@@ -62,11 +62,11 @@ def count_steps(
     Returns:
         arrays [1, J, K].
     """
-    unit = unit_of(machine, block.a_bits, block.w_bits)
-    sections = sections_of(block)
-    loop = block.level(CHUNKS)[0]
-    units = loop.extent
-    sizes = [min(loop.step, units - at) for at in range(0, units, loop.step)]
+    unit = unit_of(machine)
+    sections = sections_of(block, machine)
+    units = block.columns.extent
+    chunk = next((p.step for p in block.level(CHUNKS)), units)
+    sizes = [min(chunk, units - at) for at in range(0, units, chunk)]
     shape = (1, len(batches), len(steps))
     busy, array, ppu = (np.zeros(shape, dtype=np.int64) for _ in range(3))
     for batch in np.unique(batches).tolist():
@@ -74,16 +74,19 @@ def count_steps(
         mine = batches == batch
         for length in np.unique(steps).tolist():
             place = mine[:, None] & (steps == length)[None, :]
-            busy[0][place] = step.cycles(length)
-            array[0][place] = length * array_cycles(sections, sizes, batch, unit)
-            ppu[0][place] = length * ppu_cycles(sections, units, sizes, batch, unit)
+            before = stage_of(sections, units, batch * length, unit)
+            busy[0][place] = step.cycles(length, before)
+            array[0][place] = array_cycles(sections, sizes, batch, length, unit)
+            ppu[0][place] = ppu_cycles(sections, sizes, batch, length, unit)
     per_step = sum(s.fetched for s in sections) * units
     fetched = np.zeros(shape, dtype=np.int64)
     fetched[0] = per_step * steps[None, :]
     times = int(steps.sum())
     rows = int(batches.sum()) * times
-    groups = sum(-(-size // machine.columns) for size in sizes)
-    for one in block.products:
+    for loop, one in _products(block):
+        whole = loop == block.post_loop
+        parts = [units] if whole else sizes
+        groups = sum(-(-size // machine.columns) for size in parts)
         act, weight = block.streams[one.act], block.streams[one.weight]
         k = next(block.loops[a.loop].extent for a in weight.axes if block.loops[a.loop].level == 3)
         width = PART_BITS if one.part else act.width
@@ -91,9 +94,15 @@ def count_steps(
         counts[INDEX["wbuf_read_bits"]] += rows * units * k * weight.width
         counts[INDEX["obuf_write_bits"]] += rows * units * 32
         counts[INDEX["macs"]] += rows * units * k
-        counts[INDEX["mac_passes"]] += len(batches) * times * len(sizes)
+        runs = len(steps) if whole else times * len(sizes)
+        counts[INDEX["mac_passes"]] += len(batches) * runs
     counts[INDEX["wbuf_write_bits"]] += int(fetched.sum())
     return StepCounts(busy, array, ppu, fetched)
+
+
+def _products(block: Block) -> list[tuple[int, Product]]:
+    """All products with the loop of their section."""
+    return [(loop, op) for loop, ops in block.sections() for op in ops if isinstance(op, Product)]
 
 
 def is_fetched(block: Block, loop: int) -> bool:

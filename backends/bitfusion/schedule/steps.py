@@ -1,6 +1,7 @@
 """The time steps of a recurrence with products: how array and post-processing unit share them.
 
-A step is a row of sections; a section starts when the one before has written its results. In a
+Sections over all steps of a stage come first: the products that do not wait for the recurrence. A
+step is a row of sections; a section starts when the one before has written its results. In a
 section with products the units are cut into chunks, and array and post-processing unit overlap:
 slot j holds the array on product j and the operations in front of it, up to the product before.
 The weights of a chunk stay in WBUF, or are fetched in every step while the chunk before is
@@ -12,19 +13,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mohaq.backends.bitfusion.isa.blocks import Block
+from mohaq.backends.bitfusion.isa.blocks import EXTENTS, PART_BITS, Block
 from mohaq.backends.bitfusion.isa.instructions import BLOCK_START, Load, PostOp, Product, Store
+from mohaq.backends.bitfusion.machine import Machine
 
 
 @dataclass(frozen=True)
 class Unit:
     """Numbers of a machine.
 
-    Products that a column adds in a cycle at the operands' widths, columns, lanes, cycles that
-    fill the array, latency of a section in cycles, DRAM bits a cycle.
+    Columns of the array, lanes, cycles that fill the array, latency of a section in cycles, DRAM
+    bits a cycle.
     """
 
-    reach: int
     columns: int
     lanes: int
     fill: int
@@ -34,22 +35,28 @@ class Unit:
 
 @dataclass(frozen=True)
 class Job:
-    """One product and the post-processing operations in front of it."""
+    """One product and the post-processing operations in front of it.
+
+    `reach`: products that a column adds in a cycle at the operands' widths.
+    """
 
     k: int
     before: int
+    reach: int
 
 
 @dataclass(frozen=True)
 class StepSection:
     """Products in order, and operations after the last one (or all, without products).
 
-    `fetched`: bits of a unit's weights that every step fetches.
+    `fetched`: bits of a unit's weights that every step fetches; `whole`: it runs once for all
+    steps of a stage.
     """
 
     jobs: tuple[Job, ...]
     after: int
     fetched: int = 0
+    whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,12 +72,17 @@ class Step:
     busy: tuple[int, ...]
     fetch: tuple[int, ...]
 
-    def cycles(self, steps: int) -> int:
-        """Cycles of `steps` steps in a row: weights are fetched one chunk ahead."""
+    def cycles(self, steps: int, before: int = 0) -> int:
+        """Cycles of `steps` steps in a row: weights are fetched one chunk ahead.
+
+        before: what comes in front of the first one.
+        """
+        if not self.busy:
+            return before + steps * self.lead
         inner = sum(max(b, f) for b, f in zip(self.busy[:-1], self.fetch[1:], strict=True))
         last = self.busy[-1]
         again = (steps - 1) * max(last + self.lead, self.fetch[0])
-        return max(self.lead, self.fetch[0]) + steps * inner + again + last
+        return max(before + self.lead, self.fetch[0]) + steps * inner + again + last
 
 
 def is_work(op: PostOp) -> bool:
@@ -78,32 +90,52 @@ def is_work(op: PostOp) -> bool:
     return not isinstance(op, (Load, Store, Product))
 
 
-def sections_of(block: Block) -> tuple[StepSection, ...]:
-    """The sections of a block's time step."""
+def sections_of(block: Block, machine: Machine) -> tuple[StepSection, ...]:
+    """The sections of a block's stages and steps."""
     fetched = {
         move.stream for move in block.loads
         if move.loop != BLOCK_START and block.loops[move.loop].level > 2
     }  # fmt: skip
     found: list[StepSection] = []
-    for _, ops in block.sections():
+    for loop, ops in block.sections():
         jobs: list[Job] = []
         pending, weights = 0, dict[int, int]()
         for op in ops:
             if isinstance(op, Product):
-                stream = block.streams[op.weight]
+                act, stream = block.streams[op.act], block.streams[op.weight]
                 k = next(
                     block.loops[a.loop].extent
                     for a in stream.axes
-                    if block.loops[a.loop].level == 3
+                    if block.loops[a.loop].level == EXTENTS
                 )
-                jobs.append(Job(k, pending))
+                width = PART_BITS if op.part else act.width
+                jobs.append(Job(k, pending, reach_of(machine, width, stream.width)))
                 pending = 0
                 if op.weight in fetched:
                     weights[op.weight] = k * stream.width
             else:
                 pending += is_work(op)
-        found.append(StepSection(tuple(jobs), pending, sum(weights.values())))
+        whole = loop == block.post_loop
+        found.append(StepSection(tuple(jobs), pending, sum(weights.values()), whole))
     return tuple(found)
+
+
+def reach_of(machine: Machine, a_bits: int, w_bits: int) -> int:
+    """Products that a column of the array adds in a cycle."""
+    return machine.rows * machine.lanes_of(a_bits, w_bits)
+
+
+def stage_of(sections: Sequence[StepSection], units: int, rows: int, unit: Unit) -> int:
+    """Cycles of the sections over all steps of a stage; `rows` are steps times sequences."""
+    total = 0
+    turns = _up(rows * units, unit.lanes)
+    for section in (s for s in sections if s.whole):
+        for place, job in enumerate(section.jobs):
+            array = rows * _up(units, unit.columns) * _up(job.k, job.reach)
+            array += unit.fill if place == 0 else 0
+            total += max(array, job.before * turns)
+        total += section.after * turns + unit.latency
+    return total
 
 
 def step_of(
@@ -113,7 +145,7 @@ def step_of(
     lead = 0
     busy: list[int] = []
     fetch: list[int] = []
-    for section in sections:
+    for section in (s for s in sections if not s.whole):
         if not section.jobs:
             spent = section.after * _up(batch * units, unit.lanes) + unit.latency
             if busy:
@@ -126,7 +158,7 @@ def step_of(
             turns = _up(batch * size, unit.lanes)
             time = 0
             for place, job in enumerate(section.jobs):
-                array = batch * _up(size, unit.columns) * _up(job.k, unit.reach)
+                array = batch * _up(size, unit.columns) * _up(job.k, job.reach)
                 array += unit.fill if number == place == 0 else 0
                 time += max(array, after + job.before * turns)
                 after = 0
@@ -138,27 +170,36 @@ def step_of(
 
 
 def array_cycles(
-    sections: Sequence[StepSection], chunks: Sequence[int], batch: int, unit: Unit
+    sections: Sequence[StepSection],
+    chunks: Sequence[int],
+    batch: int,
+    steps: int,
+    unit: Unit,
 ) -> int:
-    """Array cycles of one step, with those that fill the array."""
+    """Array cycles of a stage, with those that fill the array."""
     total = 0
     for section in (s for s in sections if s.jobs):
-        total += unit.fill
+        total += unit.fill * (1 if section.whole else steps)
         for job in section.jobs:
-            rounds = sum(_up(size, unit.columns) for size in chunks)
-            total += batch * rounds * _up(job.k, unit.reach)
+            sizes = [sum(chunks)] if section.whole else chunks
+            rounds = sum(_up(size, unit.columns) for size in sizes)
+            total += batch * steps * rounds * _up(job.k, job.reach)
     return total
 
 
 def ppu_cycles(
-    sections: Sequence[StepSection], units: int, chunks: Sequence[int], batch: int, unit: Unit
+    sections: Sequence[StepSection], chunks: Sequence[int], batch: int, steps: int, unit: Unit
 ) -> int:
-    """Cycles of the post-processing unit in one step."""
+    """Cycles of the post-processing unit in a stage."""
     total = 0
     for section in sections:
         ops = section.after + sum(job.before for job in section.jobs)
-        sizes = chunks if section.jobs else (units,)
-        total += ops * sum(_up(batch * size, unit.lanes) for size in sizes) + unit.latency
+        if section.whole:
+            total += ops * _up(batch * steps * sum(chunks), unit.lanes) + unit.latency
+            continue
+        sizes = chunks if section.jobs else (sum(chunks),)
+        turns = sum(_up(batch * size, unit.lanes) for size in sizes)
+        total += steps * (ops * turns + unit.latency)
     return total
 
 

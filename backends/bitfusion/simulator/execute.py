@@ -110,8 +110,10 @@ class BlockRun:
             raise MohaqError(f"stream {stream.id} runs twice along one loop")
         inner = [a for a in held if self.block.loops[a].level == 2]
         points = [a for a in held if self.block.loops[a].level == 3]
-        if points:
-            order: tuple[int, ...] = tuple(sorted(held))
+        if points and self.block.is_scan and self.block.post_loop in held:
+            order: tuple[int, ...] = (self.block.post_loop, self.row.id, *points)
+        elif points:
+            order = tuple(sorted(held))
         elif self.block.is_scan:
             order = (self.block.post_loop, self.row.id, self.column.id)
         elif inner:
@@ -311,6 +313,8 @@ class BlockRun:
             self.load(loop)
             size = self.size(loop)
             backwards = self.block.kind == Kind.REVERSE
+            if steps:
+                steps.stage()
             for t in reversed(range(size)) if backwards else range(size):
                 if steps:
                     steps.step(t)

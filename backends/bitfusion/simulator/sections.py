@@ -41,43 +41,64 @@ class StepRun:
         self.fresh: dict[int, Array] = {}
         self.waiting = 0  # cycles of the post-processing unit since the last product
 
+    def stage(self) -> None:
+        """Execute the sections over all steps of the current tile."""
+        for loop, ops in self.block.sections():
+            if loop == self.block.post_loop:
+                self._section(loop, ops, None)
+                self._close()
+
+    def _close(self) -> None:
+        spent = self.run.machine.whole("ppu_step_latency")
+        self.meter.busy(self.waiting + spent)
+        self.meter.add("ppu_cycles", spent)
+        self.waiting = 0
+
     def step(self, number: int) -> None:
         """Execute one time step of the current tile."""
         self.fresh = {}
         for loop, ops in self.block.sections():
-            self._section(loop, ops, number)
-            spent = self.run.machine.whole("ppu_step_latency")
-            self.meter.busy(self.waiting + spent)
-            self.meter.add("ppu_cycles", spent)
-            self.waiting = 0
+            if loop != self.block.post_loop:
+                self._section(loop, ops, number)
+                self._close()
         for stream, tile in self.fresh.items():
             self.run.tiles[stream] = tile
 
-    def _section(self, loop: int, ops: Sequence[PostOp], step: int) -> None:
+    def _section(self, loop: int, ops: Sequence[PostOp], step: int | None) -> None:
         run = self.run
         products = [op for op in ops if isinstance(op, Product)]
         filled = False
-        for chunk in range(run.count[loop] if loop != BLOCK_START else 1):
+        cut = loop not in {BLOCK_START, self.block.post_loop}
+        for chunk in range(run.count[loop] if cut else 1):
             start, size = 0, run.size(run.column.id)
-            if loop != BLOCK_START:
+            if cut:
                 run.index[loop] = chunk
                 start, size = chunk * self.block.loops[loop].step, run.size(loop)
-            if products:
+            if products and cut:
                 self.meter.segment(run.fetch(loop, {op.weight for op in products}))
             registers = Registers()
             for op in ops:
                 if isinstance(op, Product):
-                    self._product(op, start, size, fill=not filled)
+                    self._product(op, step, start, size, fill=not filled)
                     filled = True
                 else:
                     self._post(op, registers, step, start, size)
-        if loop != BLOCK_START:
+        if cut:
             run.index[loop] = 0
 
-    def _product(self, op: Product, start: int, size: int, *, fill: bool) -> None:
+    def _rows(self, tile: Array, step: int | None) -> Array:
+        """[rows, channels] of a tile [steps or 1, sequences, channels]."""
+        if tile.ndim != 3:
+            return tile
+        if step is None:
+            return tile.reshape(-1, tile.shape[2])
+        row: Array = tile[step if tile.shape[0] > 1 else 0]
+        return row
+
+    def _product(self, op: Product, step: int | None, start: int, size: int, *, fill: bool) -> None:
         run, meter = self.run, self.meter
         act, weight = self.block.streams[op.act], self.block.streams[op.weight]
-        left, right = run.tile(op.act)[0], run.tile(op.weight)
+        left, right = self._rows(run.tile(op.act), step), run.tile(op.weight)
         width, signed = act.width, act.signed
         if op.part:
             width, signed = PART_BITS, op.part == 2
@@ -85,7 +106,7 @@ class StepRun:
         if self.run.column.id in {a.loop for a in weight.axes}:  # all units are there
             right = right[start : start + size]
         rows, k = left.shape
-        if right.shape != (size, k):
+        if right.shape != (size, k) or rows != self._height(step):
             raise MohaqError("the operands of a product have different tiles")
         run.tiles[op.acc] = accumulate(
             np.zeros((rows, size), dtype=np.int64),
@@ -110,9 +131,16 @@ class StepRun:
         meter.busy(max(cycles, self.waiting))
         self.waiting = 0
 
-    def _post(self, op: PostOp, registers: Registers, step: int, start: int, size: int) -> None:
+    def _height(self, step: int | None) -> int:
+        """Rows that a section works on: sequences, or steps times sequences."""
+        batch = self.run.size(self.run.row.id)
+        return batch if step is not None else batch * self.run.size(self.block.post_loop)
+
+    def _post(
+        self, op: PostOp, registers: Registers, step: int | None, start: int, size: int
+    ) -> None:
         run, meter = self.run, self.meter
-        rows = run.size(run.row.id)
+        rows = self._height(step)
         elements = rows * size
         if isinstance(op, Load):
             stream = self.block.streams[op.stream]
@@ -132,17 +160,22 @@ class StepRun:
         else:
             raise MohaqError(f"'{type(op).__name__}' cannot stand in a section")
 
-    def _part(self, stream: Stream, step: int, start: int, rows: int, size: int) -> Array:
+    def _part(self, stream: Stream, step: int | None, start: int, rows: int, size: int) -> Array:
         tile = self.run.tile(stream.id)
         if tile.ndim == 3:
-            tile = tile[step if tile.shape[0] > 1 else 0][:, start : start + size]
+            tile = self._rows(tile, step)[:, start : start + size]
         # Else the sums of the section's chunk.
         if tile.ndim != 2 or tile.shape[1] != size or tile.shape[0] not in {1, rows}:
             raise MohaqError(f"stream {stream.id} has no tile of the section's units")
         return tile
 
     def _store(
-        self, op: Store, registers: Registers, step: int, start: int, shape: tuple[int, int]
+        self,
+        op: Store,
+        registers: Registers,
+        step: int | None,
+        start: int,
+        shape: tuple[int, int],
     ) -> None:
         run = self.run
         stream = self.block.streams[op.stream]
@@ -153,7 +186,13 @@ class StepRun:
         if op.stream not in held or held[op.stream].shape != full:
             held[op.stream] = np.zeros(full, dtype=np.int64)
         tile = held[op.stream]
-        if tile.ndim != 3 or tile.shape[1] != shape[0] or start + shape[1] > tile.shape[2]:
+        batch = run.size(run.row.id)
+        if tile.ndim != 3 or tile.shape[1] != batch or start + shape[1] > tile.shape[2]:
             raise MohaqError("a stored tile has another shape than the block's")
-        tile[step if full[0] > 1 else 0][:, start : start + shape[1]] = value
+        if step is None:
+            if full[0] * batch != shape[0]:
+                raise MohaqError("a tile that is stored for all steps has none of its own")
+            tile[:, :, start : start + shape[1]] = value.reshape(full[0], batch, shape[1])
+        else:
+            tile[step if full[0] > 1 else 0][:, start : start + shape[1]] = value
         self.meter.write(stream.pad, shape[0] * shape[1] * stream.width)
