@@ -19,7 +19,7 @@ activations and pays both.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product as product_of
 
@@ -74,6 +74,27 @@ def _output_bits(product: Product, convention: str) -> tuple[int, int]:
     return (SUM_BITS, SUM_BITS) if convention == "refconv" else (0, product.a_bits)
 
 
+def _all_cuts(
+    extent: int, limits: Iterable[tuple[int, int]]
+) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
+    """`_cuts` for each (unit, limit), each size once.
+
+    The first is the product's own; the others are those of wider operands, whose schedules run at
+    fewer bits as well: so fewer bits never cost more cycles.
+    """
+    seen: set[int] = set()
+    for unit, limit in dict.fromkeys(limits):
+        for step, sizes in _cuts(extent, unit, limit):
+            if step not in seen:
+                seen.add(step)
+                yield step, sizes
+
+
+def _wider(bits: int) -> list[int]:
+    """The widths that an array operand of so many bits could have."""
+    return [w for w in (2, 4, 8) if w >= bits] or [bits]
+
+
 def _cuts(extent: int, unit: int, limit: int) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
     """Equal pieces of at most `limit` units: (largest, sizes), from the fewest pieces on."""
     units = up(extent, unit)
@@ -111,14 +132,11 @@ def schedule(
     fewest = 0
     columns_limit = machine.capacity(Pad.OBUF) // (SUM_BITS * width)
     for oc, columns in _cuts(product.outputs, width, columns_limit):
-        deepest = machine.capacity(Pad.WBUF) // (oc * product.w_bits)
-        deepest = min(deepest, machine.capacity(Pad.IBUF) // product.a_bits)
-        for ic, inner in _cuts(
-            product.inputs, min(reach, product.inputs), deepest // min(reach, product.inputs)
-        ):
-            most = machine.capacity(Pad.OBUF) // (SUM_BITS * up(oc, width) * width)
-            most = min(most, machine.capacity(Pad.IBUF) // (ic * product.a_bits))
-            for b, rows in _cuts(product.rows, 1, most):
+        for ic, inner in _all_cuts(product.inputs, _depths(product, machine, oc)):
+            sums = machine.capacity(Pad.OBUF) // (SUM_BITS * up(oc, width) * width)
+            held = machine.capacity(Pad.IBUF) // ic
+            most = [(1, min(sums, held // bits)) for bits in _wider(product.a_bits)]
+            for b, rows in _all_cuts(product.rows, most):
                 if len(rows) * len(columns) * len(inner) > 1 << 20:
                     continue
                 for by_columns, spill, ahead in product_of((False, True), repeat=3):
@@ -151,6 +169,16 @@ def schedule(
         most_cycles = max(fewest, min(most_cycles, at_most))
     near = [s for s in found if s.cycles <= most_cycles]
     return min(near, key=lambda s: (s.energy_nj, s.cycles))
+
+
+def _depths(product: Product, machine: Machine, oc: int) -> list[tuple[int, int]]:
+    """(unit, most units) of the inputs of a tile with `oc` outputs, own widths first."""
+    found = []
+    for a, w in product_of(_wider(product.a_bits), _wider(product.w_bits)):
+        reach = min(Product(1, product.inputs, 1, a, w).reach(machine), product.inputs)
+        deepest = min(machine.capacity(Pad.WBUF) // (oc * w), machine.capacity(Pad.IBUF) // a)
+        found.append((reach, deepest // reach))
+    return found
 
 
 def _energy(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -52,6 +54,21 @@ def test_the_published_choice_is_the_best_of_its_space(product: Product) -> None
     again = evaluate(product, best.tiling, MACHINE)
     assert again == best
     assert best.total_cycles == best.compute_cycles + best.mem_stall_cycles
+
+
+@settings(max_examples=12, deadline=None)
+@given(products(), st.sampled_from(CONVENTIONS), st.booleans())
+def test_fewer_bits_never_cost_more(product: Product, convention: str, weights: bool) -> None:
+    """Up to the first fill: the tiles that nothing hides."""
+    bits = product.w_bits if weights else product.a_bits
+    if bits == 2:
+        return
+    narrow = replace(product, **{"w_bits" if weights else "a_bits": bits // 2})
+    wide = schedule(product, MACHINE, convention)
+    found = schedule(narrow, MACHINE, convention)
+    tile = found.ic * (found.oc * narrow.w_bits + found.b * narrow.a_bits)
+    fill = -(-tile // MACHINE.port) + MACHINE.rows + MACHINE.columns
+    assert found.cycles <= wide.cycles + fill
 
 
 def test_a_layer_that_streams_reaches_the_roofline() -> None:
