@@ -65,12 +65,6 @@ class BitfusionBackend(Backend):
                 why="the values of a time step have one element a unit",
                 hint="it runs LSTM layers whose output has as many channels as units",
             )
-        if layer.kind == "qrnn" and layer.window > 1:
-            raise MohaqError(
-                "Bit Fusion has no costs yet for QRNN layers with a window of two",
-                where=f"layer '{layer.name}'",
-                hint="a window of one works",
-            )
         groups = tuple(
             SlotGroup(f"{layer.name}.{s}", (Slot(layer.name, s),), tuple((w,) for w in WIDTHS))
             for s in layer.slots

@@ -178,6 +178,8 @@ def layers(
             )
     net.add(op)
     results = list(op.results) if init or not paired else [op.results[0]]
+    if paired and facts.get("window") == 1:
+        results = results[:2]  # nothing takes a last input in
     return Drawn(net.finish(results), inputs, facts)
 
 

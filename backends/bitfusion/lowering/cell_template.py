@@ -1,4 +1,4 @@
-"""A legalized program of one cell with a recurrent product, without data: what costs count.
+"""A legalized program of one recurrent cell, without data: what costs count.
 
 The layer is built as an `nn` operation with weights of zeros and lowered by the passes that lower
 real ones; blocks do not depend on weights or on the sizes of scales. Scales are no powers of two,
@@ -16,7 +16,16 @@ from mohaq.backends.bitfusion.legalize import legalize
 from mohaq.compiler.analysis.layers import Layer
 from mohaq.compiler.analysis.storage import GATE_GRID, UNIT_GRID
 from mohaq.compiler.diagnostics import MohaqError
-from mohaq.compiler.dialects.nn import FunctionAttr, GruOp, LiGruOp, LstmOp, RecurrentOp, RnnOp
+from mohaq.compiler.dialects.nn import (
+    POOLINGS,
+    FunctionAttr,
+    GruOp,
+    LiGruOp,
+    LstmOp,
+    QrnnOp,
+    RecurrentOp,
+    RnnOp,
+)
 from mohaq.compiler.dialects.param import DeclareOp, LoadOp
 from mohaq.compiler.dialects.quant import GridAttr
 from mohaq.compiler.dialects.types import DYNAMIC, float_tensor
@@ -24,7 +33,7 @@ from mohaq.compiler.parameters import ParameterStore, tensor_type
 from mohaq.compiler.program import ENTRY, GRID_KEY, Program
 from mohaq.passes.lower_to_qnn import lower_to_qnn
 
-CELLS = ("rnn", "lstm", "gru", "ligru")
+CELLS = ("rnn", "lstm", "gru", "ligru", "qrnn")
 CLIP = 1.7
 """Of every grid but those that are fixed; its scale is no power of two."""
 
@@ -53,8 +62,11 @@ class _Template:
         self.store = ParameterStore()
         self.declared: list[DeclareOp] = []
         types = [float_tensor([DYNAMIC, DYNAMIC, layer.inputs])]
-        self.states = (2 if layer.kind == "lstm" else 1) if carried else 0
-        types += [float_tensor([layer.directions, DYNAMIC, layer.hidden])] * self.states
+        sizes = [layer.hidden] * (2 if layer.kind == "lstm" else 1)
+        if layer.kind == "qrnn" and layer.window == 2:
+            sizes.append(layer.inputs)
+        if carried:
+            types += [float_tensor([layer.directions, DYNAMIC, size]) for size in sizes]
         self.block = Block(arg_types=types)
 
     def _load(self, title: str, *shape: int) -> SSAValue:
@@ -77,11 +89,13 @@ class _Template:
         grids |= dict.fromkeys(layer.unit, UNIT_GRID)
         grids["gate"] = GATE_GRID
         held = grids[layer.held]
-        if grids["hidden"].bits == 16:
+        if "hidden" in grids and grids["hidden"].bits == 16:
             grids["hidden"] = held
         op.attributes["quant"] = DictionaryAttr(grids)
         self.block.add_op(op)
         states = list(op.state_results().items()) if self.carried else []
+        if layer.kind == "qrnn" and layer.window == 1:
+            states = states[:1]
         results = [op.results[0], *(value for _, value in states)]
         self.block.add_op(ReturnOp(*results))
         given = [arrives, *(grids[slot] for slot, _ in states)]
@@ -110,6 +124,15 @@ class _Template:
         functions = self._functions()
         clip = REACHED if layer.clipped else None
         state = states[0] if states else None
+        if layer.kind == "qrnn":
+            shape = (count, layer.gates, hidden, layer.window, inputs)
+            pooling = next(name for name, gates in POOLINGS.items() if gates == layer.gates)
+            return QrnnOp(
+                layer.name, x, self._load("weight", *shape),
+                self._load("bias", count, layer.gates, hidden) if layer.bias else None,
+                initial_state=state, initial_input=states[1] if len(states) > 1 else None,
+                direction=direction, pooling=pooling,
+            )  # fmt: skip
         rows = 4 if layer.kind == "lstm" else layer.gates
         weights = (
             self._load("weight", count, rows, hidden, inputs),

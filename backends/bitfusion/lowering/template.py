@@ -52,8 +52,6 @@ def template(
         results = build.linear(a_bits, w_bits, out_bits)
     elif layer.kind == "sru":
         results = build.sru(a_bits, w_bits)
-    elif layer.kind == "qrnn":
-        results = build.qrnn(a_bits, w_bits)
     else:
         raise MohaqError(
             f"Bit Fusion has no costs for layers of kind '{layer.kind}'",
@@ -146,57 +144,6 @@ class _Template:
         if len(self.block.args) > 1:
             outputs.append(self._put(qnn.StackOp(finals)))
         return outputs
-
-    def qrnn(self, a_bits: int, w_bits: int) -> list[SSAValue]:
-        """One product for all gates, then one pooling loop a direction (window 1)."""
-        layer = self.layer
-        u = self._put(qnn.RequantizeOp(self._product(a_bits, w_bits), [1], [0], 16))
-        outputs: list[SSAValue] = []
-        finals: list[SSAValue] = []
-        for d in range(layer.directions):
-            streams = [
-                self._put(qnn.SliceOp(u, (d * layer.gates + g) * layer.hidden, layer.hidden))
-                for g in range(layer.gates)
-            ]
-            init = [self._put(qnn.SelectOp(s, d)) for s in self.block.args[1:]]
-            scan = self._pooling(streams, init)
-            outputs.append(self._put(scan))
-            finals.append(scan.results[1])
-        if layer.directions > 1:
-            outputs = [self._put(qnn.ConcatOp(outputs))]
-        if len(self.block.args) > 1:
-            outputs.append(self._put(qnn.StackOp(finals)))
-        return outputs
-
-    def _pooling(self, streams: list[SSAValue], init: list[SSAValue]) -> qnn.ScanOp:
-        hidden = self.layer.hidden
-        step = int_tensor([DYNAMIC, hidden], 16)
-        block = Block(arg_types=[step] * (len(streams) + 1))
-        *gates, before = block.args
-        if not self.tables:
-            self.tables += [qnn.TableOp(n, [0] * TABLE_SIZE) for n in ("tanh", TABLE)]
-
-        def put(op: Operation) -> SSAValue:
-            block.add_op(op)
-            return op.results[0]
-
-        # The table of tanh spans half the range of a gate's grid.
-        wide = put(qnn.SaturateOp(put(qnn.ShlOp(gates[0], 1)), 16))
-        z = put(qnn.LookupOp(wide, "tanh"))
-        f, *rest = (put(qnn.LookupOp(g, TABLE)) for g in gates[1:])
-        fresh = rest[1] if len(rest) == 2 else put(qnn.RsubOp(f, 1 << 15))
-        new = put(qnn.MulOp(f, before))
-        more = put(qnn.MulOp(fresh, z))
-        if not self.layer.unit:
-            # Brought to the state's steps, which no power of two divides (docs/targets).
-            more = put(qnn.RequantizeOp(more, [1], [0], 34))
-        state = put(qnn.RequantizeOp(put(qnn.AddOp(new, more)), [1], [15], 16))
-        shown = state
-        if rest:
-            shown = put(qnn.RequantizeOp(put(qnn.MulOp(rest[0], state)), [1], [15], 16))
-        block.add_op(qnn.YieldOp([shown, state]))
-        results: list[TensorType[Attribute]] = [int_tensor([DYNAMIC, DYNAMIC, hidden], 16), step]
-        return qnn.ScanOp(streams, init, block, results)
 
     def _scan(
         self, streams: list[SSAValue], init: list[SSAValue], v_f: SSAValue, v_r: SSAValue

@@ -106,10 +106,3 @@ def test_functions_of_sru_outputs(activation: str, skip: str, tmp_path: Path) ->
     out = net.parameter("out", tensor(rng, 4, 2 * HIDDEN))
     program = net.finish([net.add(nn.LinearOp("fc", op.results[0], out))])
     check_invariant(program, [], 7, 2, tmp_path)
-
-
-def test_a_window_of_two_is_refused_by_name() -> None:
-    program, _ = network("fo", "forward", bias=True, carried=False, window=2)
-    layer = layer_table(program).layers[0]
-    with pytest.raises(MohaqError, match="window of two"):
-        BACKEND.legality(layer, TARGET)

@@ -136,7 +136,7 @@ def test_weights_stay_or_are_fetched_in_every_step(count: int, tmp_path: Path) -
     assert read[96] - read[4096] >= (count - 1) * weights
 
 
-@pytest.mark.parametrize("kind", ["rnn", "lstm", "gru", "ligru"])
+@pytest.mark.parametrize("kind", ["rnn", "lstm", "gru", "ligru", "qrnn"])
 @pytest.mark.parametrize("name", sorted(TARGETS))
 def test_the_invariant(kind: str, name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     ran = 0
