@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Protocol
 
 from mohaq.compiler.assignment import Slot
@@ -87,6 +88,19 @@ class Recipe(Protocol):
 
     def build(self) -> Candidates:
         """Load everything and build the evaluator."""
+        ...
+
+
+class PortableRecipe(Recipe, Protocol):
+    """A recipe that can be sent to another machine."""
+
+    def pack(self) -> bytes:
+        """All files that it names, as the bytes of a safetensors file."""
+        ...
+
+    @staticmethod
+    def unpack(data: bytes, folder: Path) -> Recipe:
+        """The recipe of `pack`; its files are written into an empty folder."""
         ...
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load, save
 
 from mohaq.backends.base import Target
 from mohaq.backends.registry import find_target
@@ -17,6 +21,7 @@ from mohaq.compiler.search.evaluator import DEFAULT_MEMORY, Evaluator
 MODEL_FOLDER = "model"
 DATA_FILE = "data.safetensors"
 TARGET_FILE = "target.toml"
+FIELDS = "recipe.json"
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,43 @@ class EvaluatorRecipe:
     target: str
     metric: str
     memory_bytes: int = DEFAULT_MEMORY
+
+    def pack(self) -> bytes:
+        """The files of the run folder that `build` reads, and the other fields.
+
+        Raises:
+            MohaqError: a file is missing.
+        """
+        folder = Path(self.folder)
+        target = folder / TARGET_FILE
+        own = self.target == str(target)
+        paths = [p for p in sorted((folder / MODEL_FOLDER).rglob("*")) if p.is_file()]
+        held = {}
+        for path in [*paths, folder / DATA_FILE, *([target] if own else [])]:
+            try:
+                content = path.read_bytes()
+            except OSError as error:
+                raise MohaqError("cannot read this file", where=str(path), why=str(error)) from None
+            held[path.relative_to(folder).as_posix()] = np.frombuffer(content, np.uint8)
+        fields = {**asdict(self), "folder": "", "target": TARGET_FILE if own else self.target}
+        # The fields are bytes as well: metadata of safetensors must be text, and are not needed.
+        held[FIELDS] = np.frombuffer(json.dumps(fields).encode(), np.uint8)
+        return save(held)
+
+    @staticmethod
+    def unpack(data: bytes, folder: Path) -> EvaluatorRecipe:
+        """The recipe of `pack`, with its files in `folder`."""
+        held = load(data)
+        fields = json.loads(held.pop(FIELDS).tobytes())
+        for name, content in held.items():
+            path = (folder / name).resolve()
+            if not path.is_relative_to(folder.resolve()):
+                raise MohaqError("a file of the evaluator lies outside its folder", where=name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content.tobytes())
+        if fields["target"] == TARGET_FILE:
+            fields["target"] = str(folder / TARGET_FILE)
+        return EvaluatorRecipe(**{**fields, "folder": str(folder)})
 
     def build(self) -> Evaluator:
         """Load the program, the data and the target.

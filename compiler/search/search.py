@@ -20,10 +20,10 @@ from mohaq.compiler.interpreters.float_nn import run_float
 from mohaq.compiler.metrics import Metric, check_labels, get_metric
 from mohaq.compiler.program import Program
 from mohaq.compiler.search.engine import Engine, Evaluation, Job, Outcome
+from mohaq.compiler.search.engines import EngineName, EngineOptions, make_engine
 from mohaq.compiler.search.enumeration import Enumeration
 from mohaq.compiler.search.evaluator import DEFAULT_MEMORY
 from mohaq.compiler.search.front import Point, SearchResult, pareto, widths_json
-from mohaq.compiler.search.local import local_engine
 from mohaq.compiler.search.loop import Observer, SearchLoop, good
 from mohaq.compiler.search.problem import SearchProblem
 from mohaq.compiler.search.recipe import write_inputs
@@ -52,7 +52,11 @@ def search(
     freeze: Mapping[str, int] | None = None,
     ties: Sequence[Sequence[str]] = (),
     seed: int = 1,
+    engine: EngineName = "local",
     workers: int = 0,
+    address: str | None = None,
+    timeout: float | None = None,
+    retries: int = 2,
     constraints: Constraints | None = None,
     workload: Workload | None = None,
     options: Options | None = None,
@@ -66,8 +70,8 @@ def search(
         program: calibrated `nn` program, for every width that the target allows.
         target: name of a target, or the path of its TOML file.
         data: validation data; must not be what the program was calibrated or will be tested on.
-        out: run folder. Repeating the same call resumes it; only `generations`, `workers` and
-            `memory_bytes` may differ.
+        out: run folder. Repeating the same call resumes it; only `generations`, `memory_bytes`
+            and what is said of the engine may differ.
         metric: scores an utterance (fer, per, wer, accuracy, mse, or an installed one).
         objectives: error, latency, energy, size, speedup, sram, or installed ones, in any order.
         preset: `default`, or `mohaq` for the settings of the paper's code; what is given beside it
@@ -81,7 +85,13 @@ def search(
         freeze: {slot or pattern such as `*.input`: bits}.
         ties: groups of slots or patterns that share one width.
         seed: of all random choices.
-        workers: processes; 0 or 1 runs in this process. The result is the same.
+        engine: local, dask or ray; the result is the same on every one.
+        workers: processes. 0: `local` evaluates in this process, the others use the whole
+            cluster, or a process a core of this machine.
+        address: of a running cluster; without one, dask and ray start one on this machine.
+        timeout: seconds for one candidate; None waits for ever.
+        retries: repeats of a candidate whose worker died or that took too long; then it counts
+            as failed.
         constraints: limits of feasible candidates.
         workload: what latency and energy are for; by default the data's mean length, one
             sequence at a time.
@@ -92,8 +102,10 @@ def search(
 
     Raises:
         MohaqError: the program is not calibrated, the data do not fit, the folder is in use or
-            holds another search, too many evaluations fail.
+            holds another search, too many evaluations fail, the engine is not installed or its
+            cluster does not answer.
     """
+    engines = EngineOptions(engine, workers, address, timeout, retries)
     settings = SearchSettings.of(
         preset,
         objectives=tuple(objectives),
@@ -116,7 +128,7 @@ def search(
         data=data,
         out=Path(out),
         settings=settings,
-        workers=workers,
+        engine=engines,
         observer=observer,
         name=name,
         memory_bytes=memory_bytes,
@@ -130,13 +142,12 @@ def run_search(
     data: Dataset,
     out: Path,
     settings: SearchSettings,
-    workers: int = 0,
+    engine: Engine | EngineOptions | None = None,
     observer: Observer | None = None,
     name: str = "model",
     memory_bytes: int = DEFAULT_MEMORY,
-    engine: Engine | None = None,
 ) -> SearchResult:
-    """`search` with settings as one object, and optionally with another engine."""
+    """`search` with settings as one object, and with any engine (None: in this process)."""
     backend, machine = find_target(target)
     metric = get_metric(settings.metric)
     check_labels(metric, data)
@@ -152,7 +163,11 @@ def run_search(
     decides = _decides(program, machine, data, settings)
     with Record(out, _header(decides, settings)) as record:
         recipe = write_inputs(out, program, machine, data, settings.metric, memory_bytes)
-        made = engine or local_engine(recipe, workers)
+        made = (
+            make_engine(recipe, engine or EngineOptions())
+            if engine is None or isinstance(engine, EngineOptions)
+            else engine
+        )
         try:
             context = context_hash(decides)
             loop = SearchLoop(problem, made, record, context, observer)

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from mohaq.tools.commands import options as common
+
 if TYPE_CHECKING:
+    from mohaq.compiler.search.engines import EngineName
     from mohaq.compiler.search.settings import Algorithm
 
 
@@ -69,7 +72,12 @@ def search(
         typer.Option("--tie", help="Slots with one width, e.g. l0.weight,l1.weight."),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", "-s", help="Of all random choices.")] = 1,
-    workers: Annotated[int, typer.Option("--workers", "-j", help="Processes; 0: in this one.")] = 0,
+    engine: common.Engine = "local",
+    workers: common.Workers = 0,
+    address: common.Address = None,
+    timeout: common.Timeout = None,
+    retries: common.Retries = 2,
+    memory: common.Memory = None,
     limit: Annotated[
         int,
         typer.Option("--limit", "-n", help="Utterances to evaluate on (0: all), spread evenly."),
@@ -89,6 +97,8 @@ def search(
     Example:  mohaq search speech -t bitfusion-e -o run --generations 20 --workers 2
     """
     from mohaq.compiler.diagnostics import MohaqError
+    from mohaq.compiler.search.engines import EngineOptions
+    from mohaq.compiler.search.evaluator import DEFAULT_MEMORY
     from mohaq.compiler.search.search import search as run_search
     from mohaq.compiler.search.settings import Constraints
     from mohaq.tools.console import progress_line, say
@@ -99,6 +109,9 @@ def search(
     frozen = dict(_frozen(text) for text in freeze or ())
     if exhaustive and algorithm not in {"", "exhaustive"}:
         raise MohaqError(f"--exhaustive and --algorithm {algorithm} exclude each other")
+    # What cannot work is refused before anything is loaded.
+    running = EngineOptions(cast("EngineName", engine), workers, address, timeout, retries)
+    cache = DEFAULT_MEMORY if memory is None else common.memory_bytes(memory)
     source = data or VALIDATION.get(model)
     if source is None:
         raise MohaqError("a search needs --data to measure the error on")
@@ -124,7 +137,12 @@ def search(
             freeze=frozen,
             ties=[[name.strip() for name in group.split(",")] for group in tie or ()],
             seed=seed,
+            engine=running.engine,
             workers=workers,
+            address=address,
+            timeout=timeout,
+            retries=retries,
+            memory_bytes=cache,
             constraints=Constraints(max_error, max_size),
             observer=observer,
             name=model,
