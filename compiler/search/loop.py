@@ -14,7 +14,7 @@ from mohaq.backends.base import FloatArray, IntArray
 from mohaq.compiler.assignment import Slot
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.search.engine import Engine, Evaluation, Failure, Job, Outcome
-from mohaq.compiler.search.enumeration import Enumeration
+from mohaq.compiler.search.enumeration import CHUNK, Enumeration
 from mohaq.compiler.search.front import Generation, Point, hypervolume, lowered, pareto
 from mohaq.compiler.search.nsga2 import Nsga2
 from mohaq.compiler.search.problem import SearchProblem
@@ -36,6 +36,7 @@ class Progress:
         evaluated: evaluations made by this process.
         replayed: evaluations taken from the record.
         planned: evaluations still to make in this generation.
+        remaining: candidates still to come, those of later generations included.
         skipped: candidates that broke a limit before inference.
         failed: evaluations that gave no error.
         hits, misses: layer values taken from memory and computed.
@@ -50,6 +51,7 @@ class Progress:
     evaluated: int
     replayed: int
     planned: int
+    remaining: int
     skipped: int
     failed: int
     hits: int
@@ -268,6 +270,16 @@ class SearchLoop:
                 hint=hint,
             )
 
+    def _later(self) -> int:
+        """Candidates that the generations after this one will ask for."""
+        settings = self._problem.settings
+        if settings.resolved == "exhaustive":
+            asked = self._number * CHUNK
+            return max(0, self._problem.space.size - asked)
+        if not self._number:
+            return settings.population + (settings.generations - 1) * settings.offspring
+        return (settings.generations - self._number) * settings.offspring
+
     def _tell(self, event: Literal["evaluated", "generation", "done"]) -> None:
         if self._observer is None:
             return
@@ -279,6 +291,7 @@ class SearchLoop:
                 self._evaluated,
                 self._replayed,
                 self._planned,
+                0 if event == "done" else self._planned + self._later(),
                 len(self.points) - len(self.outcomes),
                 self._failed,
                 self._hits,
