@@ -168,6 +168,13 @@ def recorded(folder: Path) -> int:
         return 0
 
 
+def workers_of(group: int) -> int:
+    """Spawned Python processes of a process group."""
+    shown = subprocess.run(["ps", "-e", "-o", "pgid=,args="], capture_output=True, text=True)  # noqa: PLW1510
+    rows = [line.split(maxsplit=1) for line in shown.stdout.splitlines()]
+    return sum(row[0] == str(group) and "spawn_main" in row[-1] for row in rows)
+
+
 def test_ctrl_c_while_workers_start(inputs: tuple[str, ...], tmp_path: Path) -> None:
     """They hear of it too, while they import; only the parent speaks."""
     words = ["search", *inputs, *SMALL, "-o", "run", "-j", "2"]
@@ -176,9 +183,8 @@ def test_ctrl_c_while_workers_start(inputs: tuple[str, ...], tmp_path: Path) -> 
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     ) as process:  # fmt: skip
-        while process.poll() is None and not (tmp_path / "run" / "data.safetensors").exists():
-            time.sleep(0.02)
-        time.sleep(0.3)
+        while process.poll() is None and workers_of(process.pid) < 2:
+            time.sleep(0.05)
         os.killpg(process.pid, signal.SIGINT)
         _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
