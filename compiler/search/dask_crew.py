@@ -173,6 +173,8 @@ class DaskCrew:
         return client
 
     def _leave(self, client: distributed.Client) -> None:
+        if client.status != "running":
+            return
         with contextlib.suppress(OSError, TimeoutError):  # the scheduler may be gone
             client.unregister_worker_plugin(self._name)
 
@@ -203,6 +205,8 @@ class DaskCrew:
         client = self._connect()
         if time.monotonic() - self._looked < LOOK:
             return
+        if client.status == "closed":
+            raise _silent(self._address, "it did not come back")
         with _explained(self._address):
             present = list(client.nthreads())
         self._looked = time.monotonic()
@@ -288,9 +292,15 @@ def _explained(address: str | None) -> Iterator[None]:
     try:
         yield
     except (OSError, TimeoutError, ValueError) as error:
-        raise MohaqError(
-            "the Dask scheduler does not answer",
-            where=address,
-            why=" ".join(str(error).split()) or type(error).__name__,
-            hint="`dask scheduler` prints its address, e.g. tcp://10.0.0.1:8786",
-        ) from None
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise _silent(address, why) from None
+
+
+def _silent(address: str | None, why: str) -> MohaqError:
+    return MohaqError(
+        "the Dask scheduler does not answer",
+        where=address,
+        why=why,
+        hint="`dask scheduler` prints its address, e.g. tcp://10.0.0.1:8786; what was evaluated is"
+        " kept, the same command goes on",
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 import os
 import secrets
 import signal
@@ -12,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from programs import calibrated
 from searches import KIND, NUMBER, BuggyRecipe, FakeRecipe, labelled
@@ -37,7 +40,7 @@ import logging, sys
 from distributed import LocalCluster
 
 if __name__ == "__main__":
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0",
+    with LocalCluster(n_workers=int(sys.argv[1]), threads_per_worker=1, dashboard_address="127.0.0.1:0",
                       silence_logs=logging.CRITICAL) as cluster:
         print(cluster.scheduler_address, flush=True)
         sys.stdin.read()
@@ -47,7 +50,7 @@ import logging, sys
 import ray
 
 if __name__ == "__main__":
-    found = ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False,
+    found = ray.init(address="local", num_cpus=int(sys.argv[1]), include_dashboard=False, log_to_driver=False,
                      object_store_memory=100 << 20, logging_level=logging.ERROR)
     print(found.address_info["gcs_address"], flush=True)
     sys.stdin.read()
@@ -74,22 +77,31 @@ def token() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module")
-def address(engine: EngineName, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A cluster of two workers in another process; they know the modules of the tests."""
-    script = tmp_path_factory.mktemp("cluster") / "cluster.py"
+@contextlib.contextmanager
+def cluster(
+    engine: EngineName, folder: Path, workers: int
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A cluster in another process, and its address; it knows the modules of the tests."""
+    script = folder / "cluster.py"
     script.write_text(CLUSTERS[engine])
     environment = {
         **os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "RAY_USAGE_STATS_ENABLED": "0",
     }  # fmt: skip
     with subprocess.Popen(
-        [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        env=environment,
+        [sys.executable, str(script), str(workers)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        text=True, env=environment,
     ) as process:  # fmt: skip
         assert process.stdout is not None
         assert process.stdin is not None
-        yield process.stdout.readline().strip()
+        yield process, process.stdout.readline().strip()
         process.stdin.close()
+
+
+@pytest.fixture(scope="module")
+def address(engine: EngineName, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A running cluster of two workers."""
+    with cluster(engine, tmp_path_factory.mktemp("cluster"), 2) as (_, found):
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -139,18 +151,34 @@ def test_a_bug_in_a_worker_is_shown(engine: EngineName, address: str, tmp_path: 
         made.close()
 
 
+def listening() -> set[str]:
+    """Addresses that this process and those below it listen on."""
+    found: set[str] = set()
+    mine = psutil.Process()
+    for process in (mine, *mine.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+            found.update(
+                connection.laddr.ip
+                for connection in process.net_connections("inet")
+                if connection.status == psutil.CONN_LISTEN
+            )
+    return found
+
+
 def test_a_search_whose_workers_are_killed(
     engine: EngineName, program: Program, data: Dataset, plain: bytes, tmp_path: Path
 ) -> None:
-    """On a cluster of its own, with one worker killed while it evaluates and one more later."""
+    """On a cluster of its own, which others cannot reach, with two workers killed on the way."""
     _, target = find_target("reference")
     recipe = write_inputs(tmp_path / "inputs", program, target, data, "fer", 1 << 20)
     made = make_engine(recipe, EngineOptions(engine, 2))
     assert isinstance(made, CrewEngine)
     killed: list[int] = []
+    heard: set[str] = set()
 
     def kill(progress: Progress) -> None:
         if progress.event == "evaluated" and progress.evaluated in {3, 12}:
+            heard.update(listening())
             killed.append(made.worker_ids()[0])
             os.kill(killed[-1], signal.SIGKILL)
 
@@ -161,6 +189,8 @@ def test_a_search_whose_workers_are_killed(
     assert len(set(killed)) == 2
     assert (tmp_path / "run" / FRONT_FILE).read_bytes() == plain
     assert made.worker_ids() == []
+    assert heard
+    assert all(ipaddress.ip_address(a.removeprefix("::ffff:")).is_loopback for a in heard)
 
 
 def test_a_cluster_that_is_not_there(
@@ -176,3 +206,25 @@ def test_a_cluster_that_is_not_there(
             program, target="reference", data=data, out=tmp_path, engine=engine,
             address="127.0.0.1:9", **SMALL,
         )  # fmt: skip
+
+
+@pytest.mark.skipif(find_spec("distributed") is None, reason="dask is not installed")
+def test_a_dask_cluster_without_workers_that_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mohaq.compiler.search.dask_crew.CONNECT_SECONDS", 1)
+    monkeypatch.setattr("mohaq.compiler.search.dask_crew.NO_WORKERS_SECONDS", 0.5)
+    from mohaq.compiler.search.dask_crew import DaskCrew
+
+    job = Job.of("a", {KIND: 2, NUMBER: 0})
+    with cluster("dask", tmp_path, 0) as (process, address):
+        for ends, message in ((False, "has had no worker for 0.5 s"), (True, "does not answer")):
+            crew = DaskCrew(FakeRecipe(str(tmp_path)), address=address)
+            assert crew.idle(1) == []  # connected
+            if ends:
+                process.kill()
+            try:
+                with pytest.raises(MohaqError, match=message):
+                    list(CrewEngine(crew).evaluate([job]))
+            finally:
+                crew.close()
