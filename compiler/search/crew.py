@@ -19,6 +19,11 @@ from mohaq.compiler.search.wire import Ready
 POLL = 5.0
 """Seconds after which a crew is asked again though nothing was heard."""
 
+MAIN_GUARD = (
+    'a script that searches with workers needs `if __name__ == "__main__":` around the call'
+)
+"""Spawned workers run the caller's script again up to there."""
+
 START_FAILURES = 3
 """Workers that may die one after the other before any of them was ready."""
 

@@ -16,7 +16,13 @@ import dask
 import distributed
 
 from mohaq.compiler.diagnostics import MohaqError
-from mohaq.compiler.search.crew import Finished, Lost, StartFailures, check_versions
+from mohaq.compiler.search.crew import (
+    MAIN_GUARD,
+    Finished,
+    Lost,
+    StartFailures,
+    check_versions,
+)
 from mohaq.compiler.search.engine import Job, Outcome, PortableRecipe
 from mohaq.compiler.search.local import no_interrupts, one_thread_each
 from mohaq.compiler.search.remote import Evaluating, Unpack
@@ -184,17 +190,22 @@ class DaskCrew:
             TemporaryDirectory(prefix="mohaq-dask-", ignore_cleanup_errors=True) as folder,
             dask.config.set({**OWN, "temporary-directory": folder}),
         ):
-            with one_thread_each(), no_interrupts():
-                cluster = distributed.LocalCluster(
-                    n_workers=self._workers or None,
-                    threads_per_worker=1,
-                    processes=True,
-                    host="127.0.0.1",
-                    dashboard_address="127.0.0.1:0",
-                    memory_limit=0,  # the evaluator has its own
-                    local_directory=folder,
-                    silence_logs=logging.CRITICAL,  # dead workers are our news
-                )
+            try:
+                with one_thread_each(), no_interrupts():
+                    cluster = distributed.LocalCluster(
+                        n_workers=self._workers or None,
+                        threads_per_worker=1,
+                        processes=True,
+                        host="127.0.0.1",
+                        dashboard_address="127.0.0.1:0",
+                        memory_limit=0,  # the evaluator has its own
+                        local_directory=folder,
+                        silence_logs=logging.CRITICAL,  # dead workers are our news
+                    )
+            except (OSError, RuntimeError, TimeoutError) as error:
+                raise MohaqError(
+                    "Dask could not start its workers", why=str(error), hint=MAIN_GUARD
+                ) from None
             try:
                 yield cluster
             finally:

@@ -20,7 +20,7 @@ from typing import TypeAlias, cast
 
 from mohaq.backends.base import IllegalAssignment
 from mohaq.compiler.diagnostics import MohaqError
-from mohaq.compiler.search.crew import CrewEngine, Finished, Lost, StartFailures
+from mohaq.compiler.search.crew import MAIN_GUARD, CrewEngine, Finished, Lost, StartFailures
 from mohaq.compiler.search.engine import Candidates, Failure, Job, Outcome, Recipe
 from mohaq.compiler.search.wire import (
     Ready,
@@ -137,8 +137,7 @@ class LocalCrew:
                 if not member.ready:
                     self._failures.died(
                         f"the last one with exit code {member.process.exitcode}",
-                        'a script that searches with workers needs `if __name__ == "__main__":`'
-                        " around the call",
+                        MAIN_GUARD,
                     )
                 continue
             if isinstance(reply, MohaqError):

@@ -257,17 +257,10 @@ class SearchLoop:
         enough = len(self.outcomes) >= LEAST_FAILURES or len(bad) == len(self.outcomes)
         if bad and enough and share > self._problem.settings.failure_share:
             (message, count), *_ = Counter(f.message for f in bad).most_common(1)
-            hint = "the record keeps them; mend the cause and search in a new folder"
-            if all(f.kind == "lost" for f in bad):
-                # Spawned workers run the caller's script again up to its main guard.
-                hint += (
-                    '; a script that searches with workers needs `if __name__ == "__main__":`'
-                    " around the call"
-                )
             raise MohaqError(
                 f"{len(bad)} of {len(self.outcomes)} evaluations failed; the search stops",
                 why=f"{count} times: {message}",
-                hint=hint,
+                hint="the record keeps them; mend the cause and search in a new folder",
             )
 
     def _later(self) -> int:

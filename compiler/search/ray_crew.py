@@ -169,16 +169,21 @@ class RayCrew:
             return
         folder = _short_folder()
         try:
-            with one_thread_each(), no_interrupts(), _loopback(), _environment(TOKEN):
-                ray.init(
-                    address="local",
-                    num_cpus=self._workers or None,
-                    include_dashboard=False,
-                    object_store_memory=max(STORE_BYTES, 2 * size),
-                    _node_ip_address="127.0.0.1",
-                    _temp_dir=folder,
-                    **quiet,
-                )
+            try:
+                with one_thread_each(), no_interrupts(), _loopback(), _environment(TOKEN):
+                    ray.init(
+                        address="local",
+                        num_cpus=self._workers or None,
+                        include_dashboard=False,
+                        object_store_memory=max(STORE_BYTES, 2 * size),
+                        _node_ip_address="127.0.0.1",
+                        _temp_dir=folder,
+                        **quiet,
+                    )
+            except (OSError, RuntimeError, ValueError) as error:
+                raise MohaqError(
+                    "Ray could not start a cluster on this machine", why=_short(error)
+                ) from None
             yield
         finally:
             ray.shutdown()
@@ -214,7 +219,7 @@ class RayCrew:
             if member.ready:
                 return Lost(name)
             self._failures.died(
-                " ".join(str(error).split())[-300:],
+                _short(error),
                 "all machines of the cluster need the same mohaq",
             )
             return None
@@ -270,11 +275,16 @@ def _check_reachable(address: str) -> None:
         raise _unreachable(address, error) from None
 
 
+def _short(error: Exception) -> str:
+    """One line of what Ray says in many."""
+    return " ".join(str(error).split())[-300:]
+
+
 def _unreachable(address: str, error: Exception) -> MohaqError:
     return MohaqError(
         "the Ray cluster does not answer",
         where=address,
-        why=" ".join(str(error).split())[:300],
+        why=_short(error),
         hint="`ray start` prints the address of a cluster, e.g. 10.0.0.1:6379; one that asks for"
         " a token needs RAY_AUTH_MODE=token in the environment",
     )

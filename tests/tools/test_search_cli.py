@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -23,8 +22,10 @@ from typer.testing import CliRunner, Result
 from mohaq.compiler.data import save_dataset
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.search import engines
-from mohaq.compiler.search.engine import Evaluation
+from mohaq.compiler.search.engine import Engine, Evaluation, PortableRecipe
+from mohaq.compiler.search.engines import EngineOptions
 from mohaq.compiler.search.evaluator import Evaluator
+from mohaq.compiler.search.local import local_engine
 from mohaq.compiler.search.loop import Progress
 from mohaq.compiler.search.record import RECORD_FILE, read_evaluations
 from mohaq.tools.cli import app
@@ -191,13 +192,22 @@ def test_ctrl_c_while_workers_start(inputs: tuple[str, ...], tmp_path: Path) -> 
     assert re.fullmatch(r"\s*interrupted: the run is kept in run; .*\n  mohaq search .*\n", said)
 
 
-@pytest.mark.skipif(find_spec("distributed") is None, reason="dask is not installed")
-def test_dask_gives_the_same_front(search: Search, tmp_path: Path) -> None:
-    for words in (("-o", "here"), ("-o", "there", "--engine", "dask", "-j", 1, "--timeout", 60)):
-        done = search(*words)
-        assert done.exit_code == 0, done.output
-    one, other = ((tmp_path / name / "front.json").read_bytes() for name in ("here", "there"))
-    assert one == other
+def test_all_that_is_said_of_the_engine_arrives(
+    search: Search, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a cluster: tests/compiler/search/test_clusters.py has those."""
+    made: list[EngineOptions] = []
+
+    def make(recipe: PortableRecipe, options: EngineOptions) -> Engine:
+        made.append(options)
+        return local_engine(recipe)
+
+    monkeypatch.setattr("mohaq.compiler.search.search.make_engine", make)
+    monkeypatch.setattr(engines, "find_spec", lambda _: True)
+    words = ("--engine", "dask", "-j", 3, "--address", "here:1", "--timeout", 5, "--retries", 1)
+    assert search("-o", "run", *words).exit_code == 0
+    assert search("-o", "run").exit_code == 0
+    assert made == [EngineOptions("dask", 3, "here:1", 5.0, 1), EngineOptions()]
 
 
 def test_engines_that_cannot_be(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,7 +271,7 @@ def test_data_that_are_empty_or_of_another_shape(search: Search, tmp_path: Path)
     refused(search("-o", "run", "-d", save("empty.npz", 0, 5, [])), "the data set is empty")
     refused(search("-o", "run", "-d", save("hole.npz", 3, 5, [3, 0])), "no frames")
     refused(search("-o", "run", "-d", save("wide.npz", 3, 6, [3])), "6", "5")
-    done = search("-o", "one", "-d", save("one.npz", 2, 5, [2]), "-j", 2)  # less than one batch
+    done = search("-o", "one", "-d", save("one.npz", 2, 5, [2]))  # less than one batch
     assert done.exit_code == 0, done.output
 
 

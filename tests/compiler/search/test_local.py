@@ -36,19 +36,19 @@ def test_failures_are_outcomes(tmp_path: Path) -> None:
 
 
 def test_dead_workers_are_replaced(tmp_path: Path) -> None:
-    engine = PoolEngine(FakeRecipe(str(tmp_path)), 2, retries=2)
+    engine = PoolEngine(FakeRecipe(str(tmp_path)), 2, retries=1)
     try:
         found = list(engine.evaluate(jobs(2, 3, 6, 2, 7, 4, 2, 5, 2)))
     finally:
         engine.close()
     assert len(found) == 9
     by_key = {o.key: o for o in found}
-    assert by_key["job4"].result == Failure("lost", "its worker died 3 times")
+    assert by_key["job4"].result == Failure("lost", "its worker died 2 times")
     assert by_key["job2"].result == Evaluation((2.0,), (100.0,), 0.02)
     assert by_key["job2"].tries == 2
     candidates = FakeCandidates(tmp_path)
     assert candidates.starts(2) == 2
-    assert candidates.starts(4) == 3
+    assert candidates.starts(4) == 2
     single = local_engine(FakeRecipe(str(tmp_path)), 0)
     safe = [job for job in jobs(2, 3, 6, 2, 2, 4, 2, 5, 2) if job.key not in {"job2", "job4"}]
     for outcome in single.evaluate(safe):
@@ -71,16 +71,15 @@ def test_a_pool_serves_several_batches(tmp_path: Path) -> None:
 
 
 def test_a_worker_that_hangs_is_killed(tmp_path: Path) -> None:
-    engine = local_engine(FakeRecipe(str(tmp_path)), timeout=0.5, retries=1)
+    engine = local_engine(FakeRecipe(str(tmp_path)), timeout=0.5)
     try:
-        found = {o.key: o for o in engine.evaluate(jobs(2, 8, 9, 3))}
+        found = {o.key: o for o in engine.evaluate(jobs(2, 8, 3))}
         ids = engine.worker_ids()  # type: ignore[union-attr]
     finally:
         engine.close()
     assert found["job1"].result == Evaluation((1.0,), (100.0,), 0.01)
     assert found["job1"].tries == 2
-    assert found["job2"].result == Failure("lost", "it gave no result within 0.5 s 2 times")
-    assert isinstance(found["job3"].result, Failure)
+    assert isinstance(found["job2"].result, Failure)
     assert not [i for i in ids if _alive(i)]
 
 
