@@ -270,7 +270,11 @@ def _serve(pipe: Pipe, recipe: Recipe) -> None:
         pipe.send_bytes(pack_reply(Ready.here()))
         while True:
             job = unpack_job(pipe.recv_bytes())
-            pipe.send_bytes(pack_reply(run_job(candidates, job)))
+            try:
+                reply: Outcome | MohaqError = run_job(candidates, job)
+            except MohaqError as error:
+                reply = error  # of the whole search, not of this candidate
+            pipe.send_bytes(pack_reply(reply))
 
 
 def _end_with(sentinel: int) -> None:

@@ -48,7 +48,10 @@ class Evaluating:
         """The outcome of a job; this process ends when that takes more than `limit` seconds."""
         assert self._candidates is not None
         with deadline(limit):
-            return pack_reply(run_job(self._candidates, unpack_job(job)))
+            try:
+                return pack_reply(run_job(self._candidates, unpack_job(job)))
+            except MohaqError as error:
+                return pack_reply(error)
 
 
 @contextlib.contextmanager

@@ -36,15 +36,14 @@ class Ready:
 def pack_job(job: Job) -> bytes:
     """A job as JSON."""
     widths = [[slot.layer, slot.slot, bits] for slot, bits in job.widths]
-    return json.dumps({"key": job.key, "widths": widths}).encode()
+    return json.dumps({"key": job.key, "widths": widths, "beacon": job.beacon}).encode()
 
 
 def unpack_job(text: bytes) -> Job:
     """The job of `pack_job`."""
     held = json.loads(text)
-    return Job(
-        held["key"], tuple((Slot(layer, slot), bits) for layer, slot, bits in held["widths"])
-    )
+    widths = tuple((Slot(layer, slot), bits) for layer, slot, bits in held["widths"])
+    return Job(held["key"], widths, held["beacon"])
 
 
 def pack_reply(reply: Ready | Outcome | MohaqError) -> bytes:

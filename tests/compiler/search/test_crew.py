@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from programs import calibrated
 from searches import labelled
@@ -143,6 +143,7 @@ results = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(st.builds(Slot, names, names), st.integers(2, 16)),
     results,
@@ -152,7 +153,7 @@ results = st.one_of(
 def test_messages_come_back_as_they_were(
     widths: dict[Slot, int], result: Evaluation | Failure, seconds: float, count: int
 ) -> None:
-    job = Job.of("key", widths)
+    job = Job.of("key", widths, "beacon" * (count % 2))
     assert unpack_job(pack_job(job)) == job
     outcome = Outcome("key", result, 2, seconds, count, count + 1)
     assert unpack_reply(pack_reply(outcome)) == outcome
