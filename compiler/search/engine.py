@@ -13,15 +13,19 @@ FailureKind = Literal["illegal", "raised", "not-finite", "lost"]
 
 @dataclass(frozen=True)
 class Job:
-    """One candidate: the key of its record and its widths, sorted by slot."""
+    """One candidate: the key of its record and its widths, sorted by slot.
+
+    `beacon` is the hash of the retrained program that is meant; empty: the searched program.
+    """
 
     key: str
     widths: tuple[tuple[Slot, int], ...]
+    beacon: str = ""
 
     @staticmethod
-    def of(key: str, widths: Mapping[Slot, int]) -> Job:
+    def of(key: str, widths: Mapping[Slot, int], beacon: str = "") -> Job:
         """A job from a mapping."""
-        return Job(key, tuple(sorted((slot, int(bits)) for slot, bits in widths.items())))
+        return Job(key, tuple(sorted((slot, int(bits)) for slot, bits in widths.items())), beacon)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from multiprocessing.connection import wait as wait_for_handles
 from mohaq.backends.base import IllegalAssignment
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.search.engine import Candidates, Failure, Job, Outcome, Recipe
+from mohaq.compiler.search.variants import variant
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -32,7 +33,7 @@ def run_job(candidates: Candidates, job: Job) -> Outcome:
     started = time.perf_counter()
     hits, misses = candidates.counters()
     try:
-        result = candidates.evaluate(dict(job.widths))
+        result = variant(candidates, job.beacon).evaluate(dict(job.widths))
         if not math.isfinite(result.value):
             raise FloatingPointError(f"the error is {result.value}")
     except IllegalAssignment as error:
