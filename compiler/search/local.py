@@ -29,11 +29,16 @@ THREAD_VARIABLES = (
 
 
 def run_job(candidates: Candidates, job: Job) -> Outcome:
-    """Evaluate one job, turning whatever it raises into a failure."""
+    """Evaluate one job, turning whatever it raises into a failure.
+
+    Raises:
+        MohaqError: the job's beacon is not there; the fault is not the candidate's.
+    """
     started = time.perf_counter()
+    candidates = variant(candidates, job.beacon)
     hits, misses = candidates.counters()
     try:
-        result = variant(candidates, job.beacon).evaluate(dict(job.widths))
+        result = candidates.evaluate(dict(job.widths))
         if not math.isfinite(result.value):
             raise FloatingPointError(f"the error is {result.value}")
     except IllegalAssignment as error:
@@ -205,9 +210,9 @@ def _end_with(sentinel: int) -> None:
 
 
 def _work(recipe: Recipe, job: Job) -> Outcome | MohaqError:
-    if recipe not in _built:
-        try:
+    try:
+        if recipe not in _built:
             _built[recipe] = recipe.build()
-        except MohaqError as error:
-            return error  # of the whole search, not of this candidate
-    return run_job(_built[recipe], job)
+        return run_job(_built[recipe], job)
+    except MohaqError as error:
+        return error  # of the whole search, not of this candidate
