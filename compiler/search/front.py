@@ -33,7 +33,8 @@ class Point:
 
     `violation` is 0 for a feasible point; `objectives` leaves out what was not evaluated.
     `failure` says why there is no error, if there is none. `beacon` is the hash of the retrained
-    program whose parameters gave the error; empty: the searched program's own did.
+    program whose parameters gave the error; empty: the searched program's own did. `generation` is
+    the one in which the values were found.
     """
 
     genome: tuple[int, ...]

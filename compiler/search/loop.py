@@ -228,6 +228,7 @@ class SearchLoop:
                 old,
                 objectives={**old.objectives, "error": result.value},
                 violation=violation,
+                generation=self._number,
                 beacon=beacon,
             )
             self._note(self.points[genome])
