@@ -160,6 +160,7 @@ def test_bad_arguments(args: tuple[str, ...], message: str, tmp_path: Path) -> N
     assert message in output
 
 
+@pytest.mark.slow
 def test_timit_from_beginning_to_end(tmp_path: Path) -> None:
     """On a tiny tree: read, train, search, measure; again without any work; else refused."""
     make_tree(tmp_path / "tree")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import os
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from beacon_here import train_here
 from programs import calibrated
 from searches import labelled
 
@@ -34,7 +34,6 @@ from mohaq.compiler.search.beacon_settings import (
     distance,
 )
 from mohaq.compiler.search.beacon_store import BeaconStore
-from mohaq.compiler.search.beacon_training import BeaconTrainer, work_on
 from mohaq.compiler.search.engine import Job
 from mohaq.compiler.search.evaluator import Evaluator
 from mohaq.compiler.search.front import FRONT_FILE
@@ -65,17 +64,6 @@ def beacons(program: Program, **facts: Any) -> BeaconSearch:
     train = labelled(program, 21, lengths=tuple(8 + i % 9 for i in range(24)))
     validation = labelled(program, 22, lengths=(12, 15, 9, 14, 11, 10))
     return BeaconSearch(train, validation, settings)
-
-
-def train_here(patch: pytest.MonkeyPatch) -> None:
-    """Train beacons in this process: it takes seconds to start one."""
-
-    def run(self: BeaconTrainer, task: dict[str, Any]) -> str:
-        with contextlib.chdir(self._folder):
-            work_on(task, self._tell)
-        return ""
-
-    patch.setattr(BeaconTrainer, "_run", run)
 
 
 @pytest.fixture
