@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from mohaq.backends.base import FloatArray, IntArray
 from mohaq.compiler.assignment import Slot
 from mohaq.compiler.diagnostics import MohaqError
+from mohaq.compiler.search.beacons import Beacons
 from mohaq.compiler.search.engine import Engine, Evaluation, Failure, Job, Outcome
 from mohaq.compiler.search.enumeration import CHUNK, Enumeration
 from mohaq.compiler.search.front import Generation, Point, hypervolume, lowered, pareto
@@ -73,6 +74,7 @@ class SearchLoop:
         record: the open log.
         context: hash of what decides an error beside the widths.
         observer: told of every evaluation and generation.
+        beacons: of a beacon-based search.
     """
 
     def __init__(
@@ -82,12 +84,14 @@ class SearchLoop:
         record: Record,
         context: str,
         observer: Observer | None = None,
+        beacons: Beacons | None = None,
     ) -> None:
         self._problem = problem
         self._engine = engine
         self._record = record
         self._context = context
         self._observer = observer
+        self._beacons = beacons
         self.points: dict[tuple[int, ...], Point] = {}
         self.outcomes: dict[tuple[int, ...], Outcome] = {}
         self.generations: list[Generation] = []
@@ -118,7 +122,7 @@ class SearchLoop:
             genomes = search.ask()
             if genomes is None:
                 break
-            points = self.assess(genomes)
+            points = self._with_beacons(self.assess(genomes))
             self.check_failures()
             search.tell(
                 [lowered(point, axes) for point in points],
@@ -197,13 +201,48 @@ class SearchLoop:
                 self._add(genome, widths[row], _row(costs, row), found.get(genome))
         return [self.points[genome] for genome in keys]
 
+    def _with_beacons(self, points: list[Point]) -> list[Point]:
+        """The points of a generation, better where a beacon's parameters make them so."""
+        if self._beacons is None:
+            return points
+        jobs: dict[str, tuple[tuple[int, ...], Job]] = {}
+        found: dict[tuple[int, ...], Outcome] = {}
+        chosen = self._beacons.choose(self._number, points)
+        for genome, beacon in chosen.items():
+            widths = self.points[genome].widths
+            job = Job.of(self._beacons.key(beacon, widths), widths, beacon)
+            known = self._record.get(job.key)
+            if known is None:
+                jobs[job.key] = (genome, job)
+            else:
+                self._replayed += 1
+                found[genome] = known
+        found.update(self._evaluate(jobs))
+        for genome, beacon in chosen.items():
+            result = good(found[genome])
+            old = self.points[genome]
+            if result is None or not result.value < old.objectives["error"]:
+                continue
+            self.outcomes[genome] = found[genome]
+            violation = self._problem.cost_violation(old.objectives)
+            violation += self._problem.error_violation(result)
+            self.points[genome] = replace(
+                old,
+                objectives={**old.objectives, "error": result.value},
+                violation=violation,
+                generation=self._number,
+                beacon=beacon,
+            )
+            self._note(self.points[genome])
+        return [self.points[point.genome] for point in points]
+
     def _evaluate(
         self, jobs: Mapping[str, tuple[tuple[int, ...], Job]]
     ) -> Iterator[tuple[tuple[int, ...], Outcome]]:
         # Candidates with the same leading layers come one after the other: memory hits.
         order = sorted(
             (job for _, job in jobs.values()),
-            key=lambda job: [dict(job.widths)[slot] for slot in self._problem.slots],
+            key=lambda job: (job.beacon, [dict(job.widths)[s] for s in self._problem.slots]),
         )
         self._planned = len(order)
         for outcome in self._engine.evaluate(order):
@@ -238,8 +277,12 @@ class SearchLoop:
         self.points[genome] = Point(
             genome, dict(widths), objectives, violation, self._number, failure
         )
-        if _scored(self.points[genome]):
-            error = objectives["error"]
+        self._note(self.points[genome])
+
+    def _note(self, point: Point) -> None:
+        """Keep the smallest error."""
+        if _scored(point):
+            error = point.objectives["error"]
             self._best = error if self._best is None else min(self._best, error)
 
     def check_failures(self) -> None:

@@ -19,6 +19,10 @@ from mohaq.compiler.data import Dataset
 from mohaq.compiler.interpreters.float_nn import run_float
 from mohaq.compiler.metrics import Metric, check_labels, get_metric
 from mohaq.compiler.program import Program
+from mohaq.compiler.search.beacon_settings import BeaconSearch
+from mohaq.compiler.search.beacon_store import BeaconStore
+from mohaq.compiler.search.beacon_training import BeaconTrainer, Tell
+from mohaq.compiler.search.beacons import STORE_FOLDER, Beacons
 from mohaq.compiler.search.engine import Engine, Evaluation, Job, Outcome
 from mohaq.compiler.search.engines import EngineName, EngineOptions, make_engine
 from mohaq.compiler.search.enumeration import Enumeration
@@ -27,7 +31,7 @@ from mohaq.compiler.search.front import Point, SearchResult, pareto, widths_json
 from mohaq.compiler.search.loop import Observer, SearchLoop, good
 from mohaq.compiler.search.problem import SearchProblem
 from mohaq.compiler.search.recipe import write_inputs
-from mohaq.compiler.search.record import Record, context_hash
+from mohaq.compiler.search.record import BEACONS, Record, context_hash
 from mohaq.compiler.search.scoring import bootstrap, score
 from mohaq.compiler.search.settings import Algorithm, Constraints, SearchSettings
 
@@ -63,6 +67,8 @@ def search(
     observer: Observer | None = None,
     name: str = "model",
     memory_bytes: int = DEFAULT_MEMORY,
+    beacons: BeaconSearch | None = None,
+    tell: Tell | None = None,
 ) -> SearchResult:
     """Search the widths of a program's precision slots.
 
@@ -99,6 +105,8 @@ def search(
         observer: told of every evaluation and generation.
         name: of the model, for reports.
         memory_bytes: layer values that each worker keeps.
+        beacons: retrain candidates that quantization ruins, and what is near them with it.
+        tell: told of the beacons' training.
 
     Raises:
         MohaqError: the program is not calibrated, the data do not fit, the folder is in use or
@@ -132,6 +140,8 @@ def search(
         observer=observer,
         name=name,
         memory_bytes=memory_bytes,
+        beacons=beacons,
+        tell=tell,
     )
 
 
@@ -146,6 +156,8 @@ def run_search(
     observer: Observer | None = None,
     name: str = "model",
     memory_bytes: int = DEFAULT_MEMORY,
+    beacons: BeaconSearch | None = None,
+    tell: Tell | None = None,
 ) -> SearchResult:
     """`search` with settings as one object, and with any engine (None: in this process)."""
     backend, machine = find_target(target)
@@ -161,8 +173,22 @@ def run_search(
     if settings.resolved == "exhaustive":
         Enumeration(problem.space, settings.space_limit)  # refuses before anything is written
     decides = _decides(program, machine, data, settings)
-    with Record(out, _header(decides, settings)) as record:
-        recipe = write_inputs(out, program, machine, data, settings.metric, memory_bytes)
+    header = _header(decides, settings)
+    store: BeaconStore | None = None
+    if beacons is not None:
+        beacons.check(data, settings.objectives)
+        header[BEACONS] = json.dumps(beacons.identity(), sort_keys=True)
+        store = BeaconStore((beacons.store or out / STORE_FOLDER).absolute())
+    with Record(out, header) as record:
+        recipe = write_inputs(
+            out,
+            program,
+            machine,
+            data,
+            settings.metric,
+            memory_bytes,
+            store.folder if store else None,
+        )
         made = (
             make_engine(recipe, engine or EngineOptions())
             if engine is None or isinstance(engine, EngineOptions)
@@ -170,14 +196,19 @@ def run_search(
         )
         try:
             context = context_hash(decides)
-            loop = SearchLoop(problem, made, record, context, observer)
+            full = None
+            if problem.needs_error:
+                full = _float_error(program, data, metric, record, context)
+            held: Beacons | None = None
+            if beacons is not None and store is not None and full is not None:
+                trainer = BeaconTrainer(out, recipe.target, settings.metric, beacons, tell)
+                held = Beacons(beacons, trainer, record, store, decides, full.value, tell)
+            loop = SearchLoop(problem, made, record, context, observer, held)
             uniform = problem.uniform()
             if uniform:
                 loop.assess(np.array(list(uniform.values())))
                 loop.check_failures()
-            full = None
-            if problem.needs_error:
-                full = _float_error(program, data, metric, record, context)
+            reference = _reference(loop, uniform, full)  # by plain quantization
             limits = problem.reference_point(full.value if full else 0.0)
             loop.run(limits)
         finally:
@@ -218,9 +249,10 @@ def run_search(
                 "hypervolume_reference": dict(
                     zip(settings.objectives, map(float, limits), strict=True)
                 ),
+                **({"beacons": held.to_json(out.absolute())} if held else {}),
             },
             settings.axes,
-            _reference(loop, uniform, full),
+            reference,
             tuple(loop.generations),
             tuple(loop.points.values()),
             tuple(_with_interval(point, loop.outcomes) for point in front),
