@@ -197,7 +197,7 @@ def _need(arrays: Mapping[str, npt.NDArray[Any]], name: str) -> npt.NDArray[Any]
 
 def _lengths(arrays: Mapping[str, npt.NDArray[Any]], name: str, total: int) -> list[int]:
     lengths = _need(arrays, name)
-    if lengths.ndim != 1 or lengths.dtype.kind not in "iu":
+    if lengths.ndim != 1 or (lengths.size and lengths.dtype.kind not in "iu"):
         raise MohaqError(f"'{name}' must be [N] integers", why=f"{lengths.dtype} {lengths.shape}")
     if lengths.size and int(lengths.min()) < 0:
         raise MohaqError(f"'{name}' has a negative length")

@@ -18,6 +18,7 @@ from mohaq.tools.commands import (
     inspect_,
     passes,
     report,
+    reproduce,
     run,
     search,
     support,
@@ -54,6 +55,7 @@ _add("run", run.run, FLOW)
 _add("export-onnx", export_onnx.export_onnx, FLOW)
 _add("inspect", inspect_.inspect, LOOK)
 _add("report", report.report, LOOK)
+_add("reproduce", reproduce.reproduce, LOOK)
 _add("targets", targets.targets, LOOK)
 _add("support", support.support, LOOK)
 _add("passes", passes.passes, LOOK)

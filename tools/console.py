@@ -71,7 +71,7 @@ def error_name(metric: str) -> str:
 
 def objective_text(name: str, value: float) -> str:
     """An objective's value as people read it."""
-    match name:
+    match name.removeprefix("paper_"):
         case "error":
             return f"{100 * value:.2f} %"
         case "latency":

@@ -66,23 +66,23 @@ def print_front(found: SearchResult) -> None:
         title += f", {len(shown)} shown"
     table(title, ("point", "weight x input bits", *found.objectives), rows, text=2)
     say(f"layers: {' '.join(layers)}")
-    if len(found.objectives) > 1:
-        other = next((o for o in found.objectives if o != "error"), None)
-        if other and "error" in found.objectives:
-            say(plot(found.front, other))
+    if len(found.objectives) > 1 and found.front:
+        upright = "error" if "error" in found.objectives else found.objectives[0]
+        other = next(o for o in found.objectives if o != upright)
+        say(plot(found.front, other, upright))
 
 
-def plot(front: Sequence[Point], other: str) -> str:
-    """Error against another objective, in characters."""
+def plot(front: Sequence[Point], other: str, upright: str = "error") -> str:
+    """One objective (upwards) against another, in characters."""
     xs = [p.objectives[other] for p in front]
-    ys = [p.objectives["error"] for p in front]
+    ys = [p.objectives[upright] for p in front]
     low_x, high_x, low_y, high_y = min(xs), max(xs), min(ys), max(ys)
     cells = [[" "] * WIDTH for _ in range(HEIGHT)]
     for x, y in zip(xs, ys, strict=True):
         column = round((x - low_x) / ((high_x - low_x) or 1) * (WIDTH - 1))
         row = round((y - low_y) / ((high_y - low_y) or 1) * (HEIGHT - 1))
         cells[HEIGHT - 1 - row][column] = "o"
-    top, bottom = objective_text("error", high_y), objective_text("error", low_y)
+    top, bottom = objective_text(upright, high_y), objective_text(upright, low_y)
     labels = [top, *[""] * (HEIGHT - 2), bottom]
     lines = [f"{label:>9} |{''.join(row)}" for label, row in zip(labels, cells, strict=True)]
     left, right = objective_text(other, low_x), objective_text(other, high_x)

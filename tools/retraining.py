@@ -23,7 +23,14 @@ from mohaq.compiler.qat.checkpoint import STATE_FILE
 from mohaq.compiler.qat.train import Report, Step
 from mohaq.compiler.search.evaluator import Evaluator
 from mohaq.tools.console import console, error_name, progress_line, say
-from mohaq.tools.sources import CALIBRATION, calibrated_model, is_calibrated, load_data, load_model
+from mohaq.tools.sources import (
+    CALIBRATION,
+    calibrated_model,
+    held_out,
+    is_calibrated,
+    load_data,
+    load_model,
+)
 from mohaq.tools.watch import resumable
 
 RECORD_FILE = "training_record.json"
@@ -31,9 +38,6 @@ ASSIGNMENT_FILE = "assignment.json"
 CHECKPOINTS = "checkpoints"
 REFERENCE = "reference"
 """Target whose integers an error is measured with when none is named."""
-
-HELD_OUT = 5
-"""Every so many sequences one is kept for validation when none is named."""
 
 
 @dataclass(frozen=True)
@@ -111,13 +115,7 @@ def _require_ours(out: Path) -> None:
 def _data(data: str, validation: str | None) -> tuple[Dataset, Dataset]:
     """Training and validation sequences."""
     learned = load_data(data)
-    if validation is not None:
-        return learned, load_data(validation)
-    if len(learned) < HELD_OUT:
-        raise MohaqError(f"{len(learned)} sequences are too few to keep some for validation")
-    held = [i for i in range(len(learned)) if i % HELD_OUT == HELD_OUT - 1]
-    kept = [i for i in range(len(learned)) if i % HELD_OUT != HELD_OUT - 1]
-    return learned[kept], learned[held]
+    return held_out(learned) if validation is None else (learned, load_data(validation))
 
 
 def _model(request: Request, tell: Any) -> Program:

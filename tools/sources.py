@@ -130,6 +130,23 @@ def load_data(name: str) -> Dataset:
     return load_dataset(name)
 
 
+HELD_OUT = 5
+"""Every so many sequences one is kept for validation when none is named."""
+
+
+def held_out(data: Dataset) -> tuple[Dataset, Dataset]:
+    """Sequences to learn from, and every fifth to choose by.
+
+    Raises:
+        MohaqError: too few.
+    """
+    if len(data) < HELD_OUT:
+        raise MohaqError(f"{len(data)} sequences are too few to keep some for validation")
+    held = [i for i in range(len(data)) if i % HELD_OUT == HELD_OUT - 1]
+    kept = [i for i in range(len(data)) if i % HELD_OUT != HELD_OUT - 1]
+    return data[kept], data[held]
+
+
 def is_calibrated(program: Program, widths: Sequence[int] = ()) -> bool:
     """Whether every searched slot that a target may run has clips (for these widths)."""
     from mohaq.compiler.driver.device import integer_check

@@ -11,6 +11,7 @@ from mohaq.compiler.metrics.base import Metric
 from mohaq.compiler.metrics.fer import FrameErrorRate
 from mohaq.compiler.metrics.mse import MeanSquaredError
 from mohaq.compiler.metrics.per import PhoneErrorRate
+from mohaq.compiler.metrics.timit import TimitFrameError, TimitPhoneError
 from mohaq.compiler.metrics.wer import WordErrorRate
 
 GROUP = "mohaq.metrics"
@@ -20,6 +21,8 @@ _BUILT_IN: dict[str, Callable[[], Metric]] = {
     "fer": FrameErrorRate,
     "mse": MeanSquaredError,
     "per": PhoneErrorRate,
+    "timit-fer": TimitFrameError,
+    "timit-per": TimitPhoneError,
     "wer": WordErrorRate,
 }
 

@@ -11,6 +11,10 @@ LOSSES = ("auto", "frame", "mean", "last", "mse")
 PARTS = ("all", "device")
 
 
+class DivergedError(MohaqError):
+    """The loss is no longer finite."""
+
+
 @dataclass(frozen=True)
 class RetrainOptions:
     """The recipe.

@@ -24,7 +24,7 @@ from mohaq.compiler.qat.batches import Feeder, batches
 from mohaq.compiler.qat.checkpoint import Progress, load_progress, save_progress
 from mohaq.compiler.qat.losses import Loss
 from mohaq.compiler.qat.network import QuantizedNetwork
-from mohaq.compiler.qat.options import RetrainOptions
+from mohaq.compiler.qat.options import DivergedError, RetrainOptions
 
 Report = Callable[[int, int, dict[str, float]], None]
 """Called after each epoch with (epoch, epochs, record); epoch 0 is before training."""
@@ -150,7 +150,7 @@ class Trainer:
                 group["lr"] = options.rate * 0.5 * (1.0 + math.cos(math.pi * share))
             value, count = self._batch(data, members)
             if not math.isfinite(value):
-                raise MohaqError("training diverged", where=f"epoch {epoch + 1}", why=f"{value}")
+                raise DivergedError("training diverged", where=f"epoch {epoch + 1}", why=f"{value}")
             total, terms = total + value, terms + count
             if step is not None:
                 step(epoch + 1, (i + 1) / len(order))

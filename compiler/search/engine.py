@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Protocol
 
 from mohaq.compiler.assignment import Slot
@@ -13,15 +14,19 @@ FailureKind = Literal["illegal", "raised", "not-finite", "lost"]
 
 @dataclass(frozen=True)
 class Job:
-    """One candidate: the key of its record and its widths, sorted by slot."""
+    """One candidate: the key of its record and its widths, sorted by slot.
+
+    `beacon` is the hash of the retrained program that is meant; empty: the searched program.
+    """
 
     key: str
     widths: tuple[tuple[Slot, int], ...]
+    beacon: str = ""
 
     @staticmethod
-    def of(key: str, widths: Mapping[Slot, int]) -> Job:
+    def of(key: str, widths: Mapping[Slot, int], beacon: str = "") -> Job:
         """A job from a mapping."""
-        return Job(key, tuple(sorted((slot, int(bits)) for slot, bits in widths.items())))
+        return Job(key, tuple(sorted((slot, int(bits)) for slot, bits in widths.items())), beacon)
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,19 @@ class Recipe(Protocol):
 
     def build(self) -> Candidates:
         """Load everything and build the evaluator."""
+        ...
+
+
+class PortableRecipe(Recipe, Protocol):
+    """A recipe that can be sent to another machine."""
+
+    def pack(self) -> bytes:
+        """All files that it names, as the bytes of a safetensors file."""
+        ...
+
+    @staticmethod
+    def unpack(data: bytes, folder: Path) -> Recipe:
+        """The recipe of `pack`; its files are written into an empty folder."""
         ...
 
 

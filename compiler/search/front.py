@@ -32,7 +32,9 @@ class Point:
     """One candidate: what it is and what it reached.
 
     `violation` is 0 for a feasible point; `objectives` leaves out what was not evaluated.
-    `failure` says why there is no error, if there is none.
+    `failure` says why there is no error, if there is none. `beacon` is the hash of the retrained
+    program whose parameters gave the error; empty: the searched program's own did. `generation` is
+    the one in which the values were found.
     """
 
     genome: tuple[int, ...]
@@ -42,6 +44,7 @@ class Point:
     generation: int
     failure: str | None = None
     error_interval: tuple[float, float] | None = None
+    beacon: str = ""
 
     @property
     def feasible(self) -> bool:
@@ -58,7 +61,11 @@ class Point:
             "violation": self.violation,
             "generation": self.generation,
         }
-        return {**held, "failure": self.failure} if self.failure else held
+        if self.failure:
+            held["failure"] = self.failure
+        if self.beacon:
+            held["beacon"] = self.beacon
+        return held
 
 
 @dataclass(frozen=True)
@@ -123,6 +130,7 @@ class SearchResult:
                     "objectives": dict(point.objectives),
                     "error_interval": list(point.error_interval or ()) or None,
                     "assignment": file,
+                    **({"beacon": point.beacon} if point.beacon else {}),
                 }
             )
         keep = {f"{name}.json" for name in point_names(len(self.front))}

@@ -9,15 +9,33 @@ import os
 import signal
 import threading
 import time
-from collections import Counter, deque
+import traceback
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for_handles
+from multiprocessing.context import SpawnProcess
+from typing import TypeAlias, cast
 
 from mohaq.backends.base import IllegalAssignment
 from mohaq.compiler.diagnostics import MohaqError
+from mohaq.compiler.search.crew import MAIN_GUARD, CrewEngine, Finished, Lost, StartFailures
 from mohaq.compiler.search.engine import Candidates, Failure, Job, Outcome, Recipe
+from mohaq.compiler.search.variants import variant
+from mohaq.compiler.search.wire import (
+    Ready,
+    pack_bug,
+    pack_job,
+    pack_reply,
+    unpack_job,
+    unpack_reply,
+)
+
+Pipe: TypeAlias = "Connection[bytes, bytes]"
+
+END_SECONDS = 5.0
+"""How long an idle worker may take to end."""
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -28,8 +46,13 @@ THREAD_VARIABLES = (
 
 
 def run_job(candidates: Candidates, job: Job) -> Outcome:
-    """Evaluate one job, turning whatever it raises into a failure."""
+    """Evaluate one job, turning whatever it raises into a failure.
+
+    Raises:
+        MohaqError: the job's beacon is not there; the fault is not the candidate's.
+    """
     started = time.perf_counter()
+    candidates = variant(candidates, job.beacon)
     hits, misses = candidates.counters()
     try:
         result = candidates.evaluate(dict(job.widths))
@@ -72,105 +95,136 @@ class InProcessEngine:
         self._candidates = None
 
 
-class PoolEngine:
-    """A pool of spawned processes, one BLAS thread each.
+class LocalCrew:
+    """Spawned processes on this machine, one BLAS thread each, started as they are needed."""
 
-    When a worker dies, all jobs that were running are started again one by one, so that only
-    the guilty one uses up its `retries`.
-    """
+    grace = 0.0
 
-    def __init__(self, recipe: Recipe, workers: int, *, retries: int = 2) -> None:
+    def __init__(self, recipe: Recipe, workers: int) -> None:
         if workers < 1:
             raise MohaqError(f"a pool has at least one worker, got {workers}")
         self._recipe = recipe
         self._workers = workers
-        self._retries = retries
-        self._pool: ProcessPoolExecutor | None = None
+        self._members: dict[str, _Member] = {}
+        self._started = 0
+        self._failures = StartFailures()
 
-    def evaluate(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
-        """Outcomes as they come."""
-        waiting, suspects = deque(jobs), deque[Job]()
-        tries: Counter[str] = Counter()
-        running: dict[Future[Outcome | MohaqError], Job] = {}
-        while waiting or suspects or running:
-            lost: list[Job] = []
-            while len(running) < (1 if suspects else self._workers) and (suspects or waiting):
-                job = (suspects or waiting).popleft()
-                tries[job.key] += 1
-                try:
-                    running[self._submit(job)] = job
-                except BrokenProcessPool:
-                    lost.append(job)
-                    break
-                if tries[job.key] > 1:
-                    break
-            done, _ = wait(running, return_when=FIRST_COMPLETED) if running else (set(), None)
-            for future in done:
-                job = running.pop(future)
-                try:
-                    outcome = future.result()
-                except BrokenProcessPool:
-                    lost.append(job)
-                    continue
-                if isinstance(outcome, MohaqError):
-                    raise outcome
-                yield Outcome(
-                    outcome.key,
-                    outcome.result,
-                    tries[job.key],
-                    outcome.seconds,
-                    outcome.hits,
-                    outcome.misses,
-                )
-            if lost:
-                lost.extend(running.values())
-                running.clear()
-                self._drop()
-                for job in lost:
-                    if tries[job.key] <= self._retries:
-                        suspects.append(job)
-                    else:
-                        why = f"its worker process died {tries[job.key]} times"
-                        yield Outcome(job.key, Failure("lost", why), tries[job.key])
+    def idle(self, wanted: int) -> Sequence[str]:
+        """Ready workers; starts up to `wanted`, which dead idle ones do not count for."""
+        for name, member in list(self._members.items()):
+            if member.job is None and member.ready and not member.process.is_alive():
+                self._drop(name)
+        while len(self._members) < min(wanted, self._workers):
+            self._started += 1
+            self._members[f"process {self._started}"] = _start_member(self._recipe)
+        return [name for name, m in self._members.items() if m.ready and m.job is None]
 
-    def close(self) -> None:
-        """Stop the workers after their current jobs."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
-            self._pool = None
+    def start(self, worker: str, job: Job) -> None:
+        """Send a job; that the worker has just died shows in `wait`."""
+        member = self._members[worker]
+        member.job = job
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            member.pipe.send_bytes(pack_job(job))
+
+    def wait(self, seconds: float) -> Sequence[Finished | Lost]:
+        """See `Crew`."""
+        by_pipe = {member.pipe: name for name, member in self._members.items()}
+        events: list[Finished | Lost] = []
+        for pipe in wait_for_handles(list(by_pipe), seconds):
+            name = by_pipe[cast("Pipe", pipe)]
+            member = self._members[name]
+            try:
+                reply = unpack_reply(member.pipe.recv_bytes())
+            except (EOFError, ConnectionResetError):
+                if member.job is not None:
+                    events.append(Lost(name))
+                member.process.join(END_SECONDS)  # for its exit code
+                self._drop(name)
+                if not member.ready:
+                    self._failures.died(
+                        f"the last one with exit code {member.process.exitcode}",
+                        MAIN_GUARD,
+                    )
+                continue
+            if isinstance(reply, MohaqError):
+                raise reply  # of the whole search, not of one candidate
+            if isinstance(reply, Outcome):
+                member.job = None
+                events.append(Finished(name, reply))
+            else:
+                member.ready = True
+                self._failures.ready()
+        return events
+
+    def stop(self, worker: str) -> None:
+        """Kill a worker."""
+        if worker in self._members:
+            self._drop(worker)
 
     def worker_ids(self) -> list[int]:
-        """Process ids of the running workers."""
-        held = getattr(self._pool, "_processes", None) or {}
-        return sorted(held)
+        """Process ids of the ready workers."""
+        members = self._members.values()
+        return sorted(m.process.pid for m in members if m.ready and m.process.pid is not None)
 
-    def _submit(self, job: Job) -> Future[Outcome | MohaqError]:
-        with _one_thread_each():  # a submit may start a process
-            if self._pool is None:
-                self._pool = ProcessPoolExecutor(
-                    self._workers,
-                    mp_context=multiprocessing.get_context("spawn"),
-                    initializer=_start_worker,
-                )
-            return self._pool.submit(_work, self._recipe, job)
+    def close(self) -> None:
+        """Kill the workers; idle ones may end by themselves, which a closed pipe tells them."""
+        for member in self._members.values():
+            member.pipe.close()
+            if not member.ready or member.job is not None:
+                member.process.kill()
+        for name in list(self._members):
+            self._members[name].process.join(END_SECONDS)
+            self._drop(name)
 
-    def _drop(self) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
-            self._pool = None
+    def _drop(self, name: str) -> None:
+        member = self._members.pop(name)
+        member.pipe.close()
+        member.process.kill()
+        member.process.join()
+
+
+@dataclass
+class _Member:
+    """A worker process of this machine."""
+
+    process: SpawnProcess
+    pipe: Pipe
+    ready: bool = False
+    job: Job | None = None
+
+
+def _start_member(recipe: Recipe) -> _Member:
+    context = multiprocessing.get_context("spawn")
+    mine, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs, recipe), daemon=True)
+    with one_thread_each(), no_interrupts():
+        process.start()
+    theirs.close()  # so that its death closes the pipe
+    return _Member(process, mine)
+
+
+class PoolEngine(CrewEngine):
+    """The local crew with the policy of all engines."""
+
+    def __init__(
+        self, recipe: Recipe, workers: int, *, retries: int = 2, timeout: float | None = None
+    ) -> None:
+        super().__init__(LocalCrew(recipe, workers), retries=retries, timeout=timeout)
 
 
 def local_engine(
-    recipe: Recipe, workers: int = 0, *, retries: int = 2
+    recipe: Recipe, workers: int = 0, *, retries: int = 2, timeout: float | None = None
 ) -> InProcessEngine | PoolEngine:
-    """In process for 0 or 1 workers, else a pool."""
+    """In process for 0 or 1 workers, else a pool; a time limit needs a process that can be killed."""
     if workers < 0:
         raise MohaqError(f"the number of workers is not negative, got {workers}")
-    return PoolEngine(recipe, workers, retries=retries) if workers > 1 else InProcessEngine(recipe)
+    if workers > 1 or timeout is not None:
+        return PoolEngine(recipe, max(1, workers), retries=retries, timeout=timeout)
+    return InProcessEngine(recipe)
 
 
 @contextlib.contextmanager
-def _one_thread_each() -> Iterator[None]:
+def one_thread_each() -> Iterator[None]:
     """Let processes started inside use one BLAS thread.
 
     Their libraries read these variables on import, before any code of ours can run there.
@@ -187,26 +241,49 @@ def _one_thread_each() -> Iterator[None]:
                 os.environ[name] = value
 
 
-_built: dict[Recipe, Candidates] = {}
+@contextlib.contextmanager
+def no_interrupts() -> Iterator[None]:
+    """Let threads and processes started inside never see Ctrl-C, which a terminal sends to all.
+
+    They inherit the mask; the parent's own interrupt waits until the end.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # its start would lift the mask again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _start_worker() -> None:
-    """Leave interrupts to the parent, and end with it even when it is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _serve(pipe: Pipe, recipe: Recipe) -> None:
+    """A worker process: build the evaluator, then job by job until the pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where masks cannot do it
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        try:
+            candidates = recipe.build()
+        except MohaqError as error:
+            pipe.send_bytes(pack_reply(error))
+            return
+        except Exception:  # noqa: BLE001  the parent raises it again
+            pipe.send_bytes(pack_bug(traceback.format_exc()))
+            return
+        pipe.send_bytes(pack_reply(Ready.here()))
+        while True:
+            job = unpack_job(pipe.recv_bytes())
+            try:
+                reply: Outcome | MohaqError = run_job(candidates, job)
+            except MohaqError as error:
+                reply = error  # of the whole search, not of this candidate
+            pipe.send_bytes(pack_reply(reply))
 
 
 def _end_with(sentinel: int) -> None:
+    """End with the parent even when that is killed."""
     wait_for_handles([sentinel])
     os._exit(1)
-
-
-def _work(recipe: Recipe, job: Job) -> Outcome | MohaqError:
-    if recipe not in _built:
-        try:
-            _built[recipe] = recipe.build()
-        except MohaqError as error:
-            return error  # of the whole search, not of this candidate
-    return run_job(_built[recipe], job)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -13,8 +13,9 @@ import numpy as np
 from mohaq.backends.base import FloatArray, IntArray
 from mohaq.compiler.assignment import Slot
 from mohaq.compiler.diagnostics import MohaqError
+from mohaq.compiler.search.beacons import Beacons
 from mohaq.compiler.search.engine import Engine, Evaluation, Failure, Job, Outcome
-from mohaq.compiler.search.enumeration import Enumeration
+from mohaq.compiler.search.enumeration import CHUNK, Enumeration
 from mohaq.compiler.search.front import Generation, Point, hypervolume, lowered, pareto
 from mohaq.compiler.search.nsga2 import Nsga2
 from mohaq.compiler.search.problem import SearchProblem
@@ -36,6 +37,7 @@ class Progress:
         evaluated: evaluations made by this process.
         replayed: evaluations taken from the record.
         planned: evaluations still to make in this generation.
+        remaining: candidates still to come, those of later generations included.
         skipped: candidates that broke a limit before inference.
         failed: evaluations that gave no error.
         hits, misses: layer values taken from memory and computed.
@@ -50,6 +52,7 @@ class Progress:
     evaluated: int
     replayed: int
     planned: int
+    remaining: int
     skipped: int
     failed: int
     hits: int
@@ -71,6 +74,7 @@ class SearchLoop:
         record: the open log.
         context: hash of what decides an error beside the widths.
         observer: told of every evaluation and generation.
+        beacons: of a beacon-based search.
     """
 
     def __init__(
@@ -80,12 +84,14 @@ class SearchLoop:
         record: Record,
         context: str,
         observer: Observer | None = None,
+        beacons: Beacons | None = None,
     ) -> None:
         self._problem = problem
         self._engine = engine
         self._record = record
         self._context = context
         self._observer = observer
+        self._beacons = beacons
         self.points: dict[tuple[int, ...], Point] = {}
         self.outcomes: dict[tuple[int, ...], Outcome] = {}
         self.generations: list[Generation] = []
@@ -116,7 +122,7 @@ class SearchLoop:
             genomes = search.ask()
             if genomes is None:
                 break
-            points = self.assess(genomes)
+            points = self._with_beacons(self.assess(genomes))
             self.check_failures()
             search.tell(
                 [lowered(point, axes) for point in points],
@@ -195,13 +201,48 @@ class SearchLoop:
                 self._add(genome, widths[row], _row(costs, row), found.get(genome))
         return [self.points[genome] for genome in keys]
 
+    def _with_beacons(self, points: list[Point]) -> list[Point]:
+        """The points of a generation, better where a beacon's parameters make them so."""
+        if self._beacons is None:
+            return points
+        jobs: dict[str, tuple[tuple[int, ...], Job]] = {}
+        found: dict[tuple[int, ...], Outcome] = {}
+        chosen = self._beacons.choose(self._number, points)
+        for genome, beacon in chosen.items():
+            widths = self.points[genome].widths
+            job = Job.of(self._beacons.key(beacon, widths), widths, beacon)
+            known = self._record.get(job.key)
+            if known is None:
+                jobs[job.key] = (genome, job)
+            else:
+                self._replayed += 1
+                found[genome] = known
+        found.update(self._evaluate(jobs))
+        for genome, beacon in chosen.items():
+            result = good(found[genome])
+            old = self.points[genome]
+            if result is None or not result.value < old.objectives["error"]:
+                continue
+            self.outcomes[genome] = found[genome]
+            violation = self._problem.cost_violation(old.objectives)
+            violation += self._problem.error_violation(result)
+            self.points[genome] = replace(
+                old,
+                objectives={**old.objectives, "error": result.value},
+                violation=violation,
+                generation=self._number,
+                beacon=beacon,
+            )
+            self._note(self.points[genome])
+        return [self.points[point.genome] for point in points]
+
     def _evaluate(
         self, jobs: Mapping[str, tuple[tuple[int, ...], Job]]
     ) -> Iterator[tuple[tuple[int, ...], Outcome]]:
         # Candidates with the same leading layers come one after the other: memory hits.
         order = sorted(
             (job for _, job in jobs.values()),
-            key=lambda job: [dict(job.widths)[slot] for slot in self._problem.slots],
+            key=lambda job: (job.beacon, [dict(job.widths)[s] for s in self._problem.slots]),
         )
         self._planned = len(order)
         for outcome in self._engine.evaluate(order):
@@ -236,8 +277,12 @@ class SearchLoop:
         self.points[genome] = Point(
             genome, dict(widths), objectives, violation, self._number, failure
         )
-        if _scored(self.points[genome]):
-            error = objectives["error"]
+        self._note(self.points[genome])
+
+    def _note(self, point: Point) -> None:
+        """Keep the smallest error."""
+        if _scored(point):
+            error = point.objectives["error"]
             self._best = error if self._best is None else min(self._best, error)
 
     def check_failures(self) -> None:
@@ -255,18 +300,21 @@ class SearchLoop:
         enough = len(self.outcomes) >= LEAST_FAILURES or len(bad) == len(self.outcomes)
         if bad and enough and share > self._problem.settings.failure_share:
             (message, count), *_ = Counter(f.message for f in bad).most_common(1)
-            hint = "the record keeps them; mend the cause and search in a new folder"
-            if all(f.kind == "lost" for f in bad):
-                # Spawned workers run the caller's script again up to its main guard.
-                hint += (
-                    '; a script that searches with workers needs `if __name__ == "__main__":`'
-                    " around the call"
-                )
             raise MohaqError(
                 f"{len(bad)} of {len(self.outcomes)} evaluations failed; the search stops",
                 why=f"{count} times: {message}",
-                hint=hint,
+                hint="the record keeps them; mend the cause and search in a new folder",
             )
+
+    def _later(self) -> int:
+        """Candidates that the generations after this one will ask for."""
+        settings = self._problem.settings
+        if settings.resolved == "exhaustive":
+            asked = self._number * CHUNK
+            return max(0, self._problem.space.size - asked)
+        if not self._number:
+            return settings.population + (settings.generations - 1) * settings.offspring
+        return (settings.generations - self._number) * settings.offspring
 
     def _tell(self, event: Literal["evaluated", "generation", "done"]) -> None:
         if self._observer is None:
@@ -279,6 +327,7 @@ class SearchLoop:
                 self._evaluated,
                 self._replayed,
                 self._planned,
+                0 if event == "done" else self._planned + self._later(),
                 len(self.points) - len(self.outcomes),
                 self._failed,
                 self._hits,

@@ -139,9 +139,17 @@ BUILT_IN: dict[str, Objective] = {
 }
 
 
+def _paper() -> dict[str, Objective]:
+    """Objectives by the accounting of the MOHAQ paper."""
+    from mohaq.compiler.search.paper import PAPER
+
+    return PAPER
+
+
 def objective_names() -> tuple[str, ...]:
     """Every name that `find_objective` knows."""
-    return tuple(dict.fromkeys((*BUILT_IN, *(e.name for e in entry_points(group=GROUP)))))
+    installed = (e.name for e in entry_points(group=GROUP))
+    return tuple(dict.fromkeys((*BUILT_IN, *_paper(), *installed)))
 
 
 def find_objective(name: str) -> Objective:
@@ -150,8 +158,8 @@ def find_objective(name: str) -> Objective:
     Raises:
         MohaqError: an unknown name, an entry point that does not load or is no objective.
     """
-    if name in BUILT_IN:
-        return BUILT_IN[name]
+    if (known := BUILT_IN.get(name) or _paper().get(name)) is not None:
+        return known
     for entry in entry_points(group=GROUP):
         if entry.name != name:
             continue

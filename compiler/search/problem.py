@@ -12,7 +12,7 @@ from mohaq.compiler.assignment import Slot
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.search.engine import Evaluation, Failure
 from mohaq.compiler.search.genes import check_choices, shaped
-from mohaq.compiler.search.objectives import BUILT_IN, ERROR, Priced
+from mohaq.compiler.search.objectives import BUILT_IN, ERROR, Priced, find_objective
 from mohaq.compiler.search.settings import SearchSettings
 
 ILLEGAL, FAILED = 1e2, 1e3
@@ -49,6 +49,8 @@ class SearchProblem:
         self.slots = tuple(calibrated.searched())
         self._table, self._target = table, target
         self._priced = [axis for axis in settings.axes if axis.name != ERROR]
+        self._more = dict(settings.constraints.more)
+        self._priced += [find_objective(n) for n in self._more if n not in settings.objectives]
         self._cost_model = backend.cost_model(table, self.space, target)
         top = backend.cost_model(table, whole, target).cost(
             whole.upper[None, :], workload, settings.options
@@ -105,8 +107,10 @@ class SearchProblem:
         return {**found, **own}
 
     def cost_violation(self, costs: Mapping[str, float]) -> float:
-        """How far a candidate is beyond its size limits, as a share; 0 when within."""
-        return sum(max(0.0, (costs["size"] - limit) / limit) for limit in self._limits.values())
+        """How far a candidate is beyond the limits of its costs, as a share; 0 when within."""
+        size = sum(max(0.0, (costs["size"] - limit) / limit) for limit in self._limits.values())
+        more = (max(0.0, (costs[n] - limit) / limit) for n, limit in self._more.items())
+        return size + sum(more)
 
     def error_violation(self, result: Evaluation | Failure) -> float:
         """How far an evaluated candidate is from being feasible."""
@@ -192,6 +196,12 @@ class SearchProblem:
                 found.append(
                     f"{name} {limit:,.0f} bytes: the smallest candidate has {least:,.0f}, "
                     f"{least - limit:,.0f} too many"
+                )
+        for name, limit in self._more.items():
+            least = min((c[name] for c in held), default=limit)
+            if least > limit:
+                found.append(
+                    f"{name} {limit:g}: the least is {least:g}, {least - limit:g} too much"
                 )
         limit_error = self.settings.constraints.max_error
         errors = [c[ERROR] for c in held if ERROR in c]

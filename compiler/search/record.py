@@ -37,6 +37,34 @@ CREATE TABLE generations (
     hypervolume REAL NOT NULL);
 """
 
+_BEACON_TABLES = """
+CREATE TABLE IF NOT EXISTS beacons (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE,
+    generation INTEGER NOT NULL, widths TEXT NOT NULL, program TEXT NOT NULL,
+    failure TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS beacon_generations (
+    number INTEGER PRIMARY KEY, genomes TEXT NOT NULL, evaluations INTEGER NOT NULL,
+    hypervolume REAL NOT NULL);
+"""
+"""Only in the logs of beacon searches; both kinds of search share the evaluations."""
+
+BEACONS = "beacons"
+"""Header entry of a beacon search; a search without beacons does not compare it."""
+
+
+@dataclass(frozen=True)
+class BeaconRow:
+    """One beacon: hash of its recipe, widths trained for, and the program's hash.
+
+    `failure` says why there is no program.
+    """
+
+    key: str
+    generation: int
+    widths: Mapping[Slot, int]
+    program: str
+    failure: str = ""
+
 
 @dataclass(frozen=True)
 class GenerationRow:
@@ -89,6 +117,7 @@ class Record:
 
     def __init__(self, folder: Path, header: Mapping[str, str]) -> None:
         self._path = Path(folder) / RECORD_FILE
+        self._generations = "beacon_generations" if BEACONS in header else "generations"
         _refuse_other(self._path)
         self._lock = RunLock(folder)
         self._lock.acquire()
@@ -150,7 +179,8 @@ class Record:
         genomes = json.dumps(row.genomes)
         with self._reported():
             held = self._base.execute(
-                "SELECT genomes, hypervolume FROM generations WHERE number = ?", (row.number,)
+                f"SELECT genomes, hypervolume FROM {self._generations} WHERE number = ?",  # noqa: S608
+                (row.number,),
             ).fetchone()
             if held is not None:
                 if held != (genomes, row.hypervolume):
@@ -164,10 +194,31 @@ class Record:
             self._base.execute("PRAGMA synchronous = FULL")
             with self._base:
                 self._base.execute(
-                    "INSERT INTO generations VALUES (?, ?, ?, ?)",
+                    f"INSERT INTO {self._generations} VALUES (?, ?, ?, ?)",  # noqa: S608
                     (row.number, genomes, row.evaluations, row.hypervolume),
                 )
             self._base.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            self._base.execute("PRAGMA synchronous = NORMAL")
+
+    def beacon(self, key: str) -> BeaconRow | None:
+        """The beacon of a recipe, if the log has it."""
+        with self._reported():
+            row = self._base.execute(
+                "SELECT generation, program, failure FROM beacons WHERE key = ?", (key,)
+            ).fetchone()
+        return None if row is None else BeaconRow(key, row[0], {}, row[1], row[2])
+
+    def put_beacon(self, row: BeaconRow) -> None:
+        """Add a beacon, and flush to the disk: it was dear."""
+        widths = json.dumps({str(slot): int(bits) for slot, bits in row.widths.items()})
+        with self._reported():
+            self._base.execute("PRAGMA synchronous = FULL")
+            with self._base:
+                self._base.execute(
+                    "INSERT INTO beacons (key, generation, widths, program, failure)"
+                    " VALUES (?, ?, ?, ?, ?)",
+                    (row.key, row.generation, widths, row.program, row.failure),
+                )
             self._base.execute("PRAGMA synchronous = NORMAL")
 
     def count(self) -> int:
@@ -198,6 +249,8 @@ class Record:
             if not base.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
                 self._create(base, header)
             self._check_header(base, header)
+            if BEACONS in header:
+                self._add_beacons(base, header)
             base.execute("PRAGMA synchronous = NORMAL")
         except BaseException:
             base.close()
@@ -211,6 +264,14 @@ class Record:
         for statement in filter(str.strip, _TABLES.split(";")):
             base.execute(statement)
         base.executemany("INSERT INTO header VALUES (?, ?)", sorted(header.items()))
+        base.commit()
+
+    def _add_beacons(self, base: sqlite3.Connection, header: Mapping[str, str]) -> None:
+        """What the log of a search with beacons has beside that of one without."""
+        base.execute("BEGIN IMMEDIATE")
+        for statement in filter(str.strip, _BEACON_TABLES.split(";")):
+            base.execute(statement)
+        base.execute("INSERT OR IGNORE INTO header VALUES (?, ?)", (BEACONS, header[BEACONS]))
         base.commit()
 
     def _check_file(self, base: sqlite3.Connection) -> None:
@@ -233,6 +294,8 @@ class Record:
     def _check_header(self, base: sqlite3.Connection, header: Mapping[str, str]) -> None:
         there = dict(base.execute("SELECT name, value FROM header"))
         names = sorted(set(there) | set(header))
+        if BEACONS not in there or BEACONS not in header:  # the other kind of search began it
+            names = [n for n in names if n != BEACONS]
         differing = [n for n in names if there.get(n) != header.get(n)]
         if differing:
             raise MohaqError(

@@ -19,15 +19,19 @@ from mohaq.compiler.data import Dataset
 from mohaq.compiler.interpreters.float_nn import run_float
 from mohaq.compiler.metrics import Metric, check_labels, get_metric
 from mohaq.compiler.program import Program
+from mohaq.compiler.search.beacon_settings import BeaconSearch
+from mohaq.compiler.search.beacon_store import BeaconStore
+from mohaq.compiler.search.beacon_training import BeaconTrainer, Tell
+from mohaq.compiler.search.beacons import STORE_FOLDER, Beacons
 from mohaq.compiler.search.engine import Engine, Evaluation, Job, Outcome
+from mohaq.compiler.search.engines import EngineName, EngineOptions, make_engine
 from mohaq.compiler.search.enumeration import Enumeration
 from mohaq.compiler.search.evaluator import DEFAULT_MEMORY
 from mohaq.compiler.search.front import Point, SearchResult, pareto, widths_json
-from mohaq.compiler.search.local import local_engine
 from mohaq.compiler.search.loop import Observer, SearchLoop, good
 from mohaq.compiler.search.problem import SearchProblem
 from mohaq.compiler.search.recipe import write_inputs
-from mohaq.compiler.search.record import Record, context_hash
+from mohaq.compiler.search.record import BEACONS, Record, context_hash
 from mohaq.compiler.search.scoring import bootstrap, score
 from mohaq.compiler.search.settings import Algorithm, Constraints, SearchSettings
 
@@ -52,13 +56,19 @@ def search(
     freeze: Mapping[str, int] | None = None,
     ties: Sequence[Sequence[str]] = (),
     seed: int = 1,
+    engine: EngineName = "local",
     workers: int = 0,
+    address: str | None = None,
+    timeout: float | None = None,
+    retries: int = 2,
     constraints: Constraints | None = None,
     workload: Workload | None = None,
     options: Options | None = None,
     observer: Observer | None = None,
     name: str = "model",
     memory_bytes: int = DEFAULT_MEMORY,
+    beacons: BeaconSearch | None = None,
+    tell: Tell | None = None,
 ) -> SearchResult:
     """Search the widths of a program's precision slots.
 
@@ -66,8 +76,8 @@ def search(
         program: calibrated `nn` program, for every width that the target allows.
         target: name of a target, or the path of its TOML file.
         data: validation data; must not be what the program was calibrated or will be tested on.
-        out: run folder. Repeating the same call resumes it; only `generations`, `workers` and
-            `memory_bytes` may differ.
+        out: run folder. Repeating the same call resumes it; only `generations`, `memory_bytes`
+            and what is said of the engine may differ.
         metric: scores an utterance (fer, per, wer, accuracy, mse, or an installed one).
         objectives: error, latency, energy, size, speedup, sram, or installed ones, in any order.
         preset: `default`, or `mohaq` for the settings of the paper's code; what is given beside it
@@ -81,7 +91,13 @@ def search(
         freeze: {slot or pattern such as `*.input`: bits}.
         ties: groups of slots or patterns that share one width.
         seed: of all random choices.
-        workers: processes; 0 or 1 runs in this process. The result is the same.
+        engine: local, dask or ray; the result is the same on every one.
+        workers: processes. 0: `local` evaluates in this process, the others use the whole
+            cluster, or a process a core of this machine.
+        address: of a running cluster; without one, dask and ray start one on this machine.
+        timeout: seconds for one candidate; None waits for ever.
+        retries: repeats of a candidate whose worker died or that took too long; then it counts
+            as failed.
         constraints: limits of feasible candidates.
         workload: what latency and energy are for; by default the data's mean length, one
             sequence at a time.
@@ -89,11 +105,15 @@ def search(
         observer: told of every evaluation and generation.
         name: of the model, for reports.
         memory_bytes: layer values that each worker keeps.
+        beacons: retrain candidates that quantization ruins, and what is near them with it.
+        tell: told of the beacons' training.
 
     Raises:
         MohaqError: the program is not calibrated, the data do not fit, the folder is in use or
-            holds another search, too many evaluations fail.
+            holds another search, too many evaluations fail, the engine is not installed or its
+            cluster does not answer.
     """
+    engines = EngineOptions(engine, workers, address, timeout, retries)
     settings = SearchSettings.of(
         preset,
         objectives=tuple(objectives),
@@ -116,10 +136,12 @@ def search(
         data=data,
         out=Path(out),
         settings=settings,
-        workers=workers,
+        engine=engines,
         observer=observer,
         name=name,
         memory_bytes=memory_bytes,
+        beacons=beacons,
+        tell=tell,
     )
 
 
@@ -130,13 +152,14 @@ def run_search(
     data: Dataset,
     out: Path,
     settings: SearchSettings,
-    workers: int = 0,
+    engine: Engine | EngineOptions | None = None,
     observer: Observer | None = None,
     name: str = "model",
     memory_bytes: int = DEFAULT_MEMORY,
-    engine: Engine | None = None,
+    beacons: BeaconSearch | None = None,
+    tell: Tell | None = None,
 ) -> SearchResult:
-    """`search` with settings as one object, and optionally with another engine."""
+    """`search` with settings as one object, and with any engine (None: in this process)."""
     backend, machine = find_target(target)
     metric = get_metric(settings.metric)
     check_labels(metric, data)
@@ -150,19 +173,42 @@ def run_search(
     if settings.resolved == "exhaustive":
         Enumeration(problem.space, settings.space_limit)  # refuses before anything is written
     decides = _decides(program, machine, data, settings)
-    with Record(out, _header(decides, settings)) as record:
-        recipe = write_inputs(out, program, machine, data, settings.metric, memory_bytes)
-        made = engine or local_engine(recipe, workers)
+    header = _header(decides, settings)
+    store: BeaconStore | None = None
+    if beacons is not None:
+        beacons.check(data, settings.objectives)
+        header[BEACONS] = json.dumps(beacons.identity(), sort_keys=True)
+        store = BeaconStore((beacons.store or out / STORE_FOLDER).absolute())
+    with Record(out, header) as record:
+        recipe = write_inputs(
+            out,
+            program,
+            machine,
+            data,
+            settings.metric,
+            memory_bytes,
+            store.folder if store else None,
+        )
+        made = (
+            make_engine(recipe, engine or EngineOptions())
+            if engine is None or isinstance(engine, EngineOptions)
+            else engine
+        )
         try:
             context = context_hash(decides)
-            loop = SearchLoop(problem, made, record, context, observer)
+            full = None
+            if problem.needs_error:
+                full = _float_error(program, data, metric, record, context)
+            held: Beacons | None = None
+            if beacons is not None and store is not None and full is not None:
+                trainer = BeaconTrainer(out, recipe.target, settings.metric, beacons, tell)
+                held = Beacons(beacons, trainer, record, store, decides, full.value, tell)
+            loop = SearchLoop(problem, made, record, context, observer, held)
             uniform = problem.uniform()
             if uniform:
                 loop.assess(np.array(list(uniform.values())))
                 loop.check_failures()
-            full = None
-            if problem.needs_error:
-                full = _float_error(program, data, metric, record, context)
+            reference = _reference(loop, uniform, full)  # by plain quantization
             limits = problem.reference_point(full.value if full else 0.0)
             loop.run(limits)
         finally:
@@ -203,9 +249,10 @@ def run_search(
                 "hypervolume_reference": dict(
                     zip(settings.objectives, map(float, limits), strict=True)
                 ),
+                **({"beacons": held.to_json(out.absolute())} if held else {}),
             },
             settings.axes,
-            _reference(loop, uniform, full),
+            reference,
             tuple(loop.generations),
             tuple(loop.points.values()),
             tuple(_with_interval(point, loop.outcomes) for point in front),

@@ -33,15 +33,22 @@ class Constraints:
 
     max_error: largest error, in the metric's unit.
     max_size: largest model in bytes; a target with a `model_bytes` constant adds its own.
+    more: (objective, largest value) of other objectives that are priced before inference, searched
+        or not.
     """
 
     max_error: float | None = None
     max_size: float | None = None
+    more: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
-        for name, limit in asdict(self).items():
+        given = (("max_error", self.max_error), ("max_size", self.max_size), *self.more)
+        for name, limit in given:
             if limit is not None and not limit > 0:
                 raise MohaqError(f"'{name}' must be positive, got {limit}")
+        for axis in find_objectives([name for name, _ in self.more]) if self.more else ():
+            if axis.values is None or axis.direction != "min":
+                raise MohaqError(f"there is no largest '{axis.name}' to keep before inference")
 
 
 @dataclass(frozen=True)
@@ -131,6 +138,8 @@ class SearchSettings:
         """
         held = asdict(self)
         del held["generations"], held["failure_share"], held["space_limit"]
+        if not self.constraints.more:
+            del held["constraints"]["more"]
         held["algorithm"] = self.resolved
         held["objectives"] = [(o.name, o.unit, o.direction) for o in self.axes]
         if self.resolved == "exhaustive":  # they decide nothing there

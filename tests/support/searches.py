@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,14 +63,38 @@ class FreeBackend(ReferenceBackend):
 class FakeRecipe:
     """Workers whose behaviour is chosen by the width of slot `l.kind`.
 
-    2: fine; 3: raises; 4: not a number; 5: illegal; 6: dies the first time; 7: dies always.
+    2: fine; 3: raises; 4: not a number; 5: illegal; 6: dies the first time; 7: dies always;
+    8: hangs the first time; 9: hangs always.
     """
 
     folder: str
 
+    def pack(self) -> bytes:
+        """The folder; workers of a cluster on this machine can use the same."""
+        return self.folder.encode()
+
+    @staticmethod
+    def unpack(data: bytes, folder: Path) -> FakeRecipe:
+        """See `pack`."""
+        assert folder.is_dir()
+        return FakeRecipe(data.decode())
+
     def build(self) -> FakeCandidates:
         """The evaluator."""
         return FakeCandidates(Path(self.folder))
+
+
+class BuggyRecipe(FakeRecipe):
+    """Cannot be built, for a reason that nobody expects."""
+
+    @staticmethod
+    def unpack(data: bytes, folder: Path) -> FakeRecipe:  # noqa: ARG004
+        """See `pack`."""
+        return BuggyRecipe(data.decode())
+
+    def build(self) -> FakeCandidates:
+        """Raises."""
+        raise KeyError("our mistake")
 
 
 KIND, NUMBER = Slot("l", "kind"), Slot("l", "number")
@@ -95,8 +120,11 @@ class FakeCandidates:
             return Evaluation((float("nan"),), (1.0,), float("nan"))
         if kind == 5:
             raise IllegalAssignment("does not fit")
-        if kind == 7 or (kind == 6 and len(list(self._folder.glob(f"{number}.*"))) == 1):
+        first = self.starts(number) == 1
+        if kind == 7 or (kind == 6 and first):
             os.kill(os.getpid(), signal.SIGKILL)
+        if kind == 9 or (kind == 8 and first):
+            time.sleep(600)
         return Evaluation((float(number),), (100.0,), number / 100.0)
 
     def starts(self, number: int) -> int:

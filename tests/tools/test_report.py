@@ -243,3 +243,17 @@ def test_the_command_explains_what_is_missing(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["report", str(tmp_path)])
     assert done.exit_code == 2
     assert "no such search result" in done.output
+
+
+def test_generations_and_beacons_are_in_the_payload(tmp_path: Path) -> None:
+    data = front_data()
+    data["beacons"] = [{"hash": "77" * 32, "program": "beacons/77"}]
+    data["front"][0]["beacon"] = "77" * 32
+    data["evaluated"][3]["generation"] = 0
+    found = load_report(write_front(tmp_path, data)).payload()
+    assert [p["generation"] for p in (*found["front"], *found["evaluated"])] == [1, 1, 1, 0]
+    assert found["front"][0]["program"] == (tmp_path / "beacons/77").as_posix()
+    assert ["beacons", "1"] in found["facts"]
+    data["front"][0]["beacon"] = "88" * 32
+    with pytest.raises(MohaqError, match=r"front\[0\].beacon is none of the beacons"):
+        load_report(write_front(tmp_path, data))

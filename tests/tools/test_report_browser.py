@@ -115,3 +115,57 @@ def test_few_objectives(chromium: str, tmp_path: Path, names: tuple[str, ...]) -
     data = front_data()
     data["objectives"] = [{"name": n, "unit": {"size": "bytes"}.get(n, "share")} for n in names]
     drawn(dom(chromium, tmp_path, data))
+
+
+def test_the_slider_goes_back_in_time(chromium: str, tmp_path: Path) -> None:
+    """In generation 0 one point was known; a better one and the rest came in generation 1."""
+    data = front_data()
+    data["evaluated"][2]["generation"] = 0
+    script = """
+    const slider = document.getElementById("generation"), gd = document.getElementById("pareto");
+    const shown = () => gd.data[1].customdata.join(" ");
+    document.body.dataset.last = shown();
+    slider.value = 0;
+    slider.dispatchEvent(new Event("input"));
+    document.body.dataset.first = shown();
+    document.body.dataset.lines = document.getElementById("parallel").data[1].customdata.join(" ");
+    """
+    found = dom(chromium, tmp_path, data, script)
+    drawn(found)
+    assert 'data-last="s00 s01 s02"' in found
+    assert 'data-first="s02"' in found
+    assert f'data-lines="{" ".join(["s02"] * 6)} "' in found
+    assert "0 of 1: 1 on the front, 0 behind it, hypervolume 0.5000" in found
+
+
+def test_parallel_coordinates(chromium: str, tmp_path: Path) -> None:
+    """An axis an objective and two of mean bits; the best value is at the lower end."""
+    script = """
+    const gd = document.getElementById("parallel"), front = gd.data[1];
+    document.body.dataset.axes = gd.layout.xaxis.ticktext.join("|");
+    const first = front.y.slice(0, 6).map((y) => y.toFixed(2)).join(" ");
+    document.body.dataset.line = first;
+    gd.emit("plotly_click", { points: [{ customdata: "s02" }] });
+    """
+    data = front_data()
+    data["objectives"][1] = {"name": "latency", "unit": "s", "direction": "max"}
+    found = dom(chromium, tmp_path, data, script)
+    drawn(found)
+    axes = "FER [%]|latency (higher is better) [µs]|energy [µJ]|size [KiB]"
+    assert f'data-axes="{axes}|mean weight bits|mean input bits"' in found
+    # s00: 8 and 4 bits, 0.19; the axes run from the float error and to the uniform 16.
+    line = (0.01 / 0.17, 1 - (12 - 6) / 26, (144 - 36) / (1024 - 36), 6 / 26, 3 / 13, 3 / 13)
+    assert f'data-line="{" ".join(f"{v:.2f}" for v in line)}"' in found
+    assert "assignments/s02.json" in found
+
+
+def test_a_point_with_a_beacon_compiles_the_retrained_program(
+    chromium: str, tmp_path: Path
+) -> None:
+    data = front_data()
+    data["beacons"] = [{"hash": "77" * 32, "program": "beacons/7777777777777777"}]
+    data["front"][1]["beacon"] = "77" * 32
+    found = dom(chromium, tmp_path, data)
+    drawn(found)
+    assert f"mohaq compile {tmp_path}/run/beacons/7777777777777777" in found
+    assert "of a beacon" in found

@@ -25,3 +25,45 @@ Clip = Annotated[
         help="Calibrate (anew) with mmse, minmax, percentile=99.99, aciq or entropy.",
     ),
 ]
+Engine = Annotated[
+    str, typer.Option("--engine", help="local, dask or ray (extras); the result is the same.")
+]
+Workers = Annotated[
+    int,
+    typer.Option("--workers", "-j", help="Processes; 0: in this one, or the whole cluster."),
+]
+Address = Annotated[
+    str | None,
+    typer.Option("--address", help="Of a running Dask or Ray cluster; without it one is started."),
+]
+Timeout = Annotated[
+    float | None, typer.Option("--timeout", help="Seconds for one candidate (no limit).")
+]
+Retries = Annotated[
+    int, typer.Option("--retries", help="Repeats of a candidate whose worker died or hung.")
+]
+Memory = Annotated[
+    str | None,
+    typer.Option("--memory", metavar="SIZE", help="Cache of each worker, e.g. 2G or 256M (512M)."),
+]
+
+
+def memory_bytes(text: str) -> int:
+    """Bytes of a size such as 512M, 2G or 0.
+
+    Raises:
+        MohaqError: it is none.
+    """
+    from mohaq.compiler.diagnostics import MohaqError
+
+    number, unit = (text[:-1], text[-1:].upper()) if text[-1:].isalpha() else (text, "")
+    shift = {"K": 10, "M": 20, "G": 30}.get(unit)
+    try:
+        value = float(number)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 2**20 or (shift is None and (unit or value)):
+        raise MohaqError(
+            f"--memory takes a size, got '{text}'", hint="write it with a unit: 512M or 2G; or 0"
+        )
+    return int(value * 2 ** (shift or 0))

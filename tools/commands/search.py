@@ -7,8 +7,13 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from mohaq.tools.commands import options as common
+
 if TYPE_CHECKING:
+    from mohaq.compiler.search.engines import EngineName
     from mohaq.compiler.search.settings import Algorithm
+
+_BEACONS = "Beacons (--mode beacon)"
 
 
 def search(
@@ -69,7 +74,12 @@ def search(
         typer.Option("--tie", help="Slots with one width, e.g. l0.weight,l1.weight."),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", "-s", help="Of all random choices.")] = 1,
-    workers: Annotated[int, typer.Option("--workers", "-j", help="Processes; 0: in this one.")] = 0,
+    engine: common.Engine = "local",
+    workers: common.Workers = 0,
+    address: common.Address = None,
+    timeout: common.Timeout = None,
+    retries: common.Retries = 2,
+    memory: common.Memory = None,
     limit: Annotated[
         int,
         typer.Option("--limit", "-n", help="Utterances to evaluate on (0: all), spread evenly."),
@@ -80,6 +90,53 @@ def search(
     max_size: Annotated[
         float | None, typer.Option("--max-size", help="Largest model in bytes.")
     ] = None,
+    mode: Annotated[
+        str,
+        typer.Option("--mode", help="inference, or beacon: retrains what quantization ruins."),
+    ] = "inference",
+    train: Annotated[
+        str | None, typer.Option("--train", help="Data to retrain on.", rich_help_panel=_BEACONS)
+    ] = None,
+    beacon_threshold: Annotated[
+        float | None,
+        typer.Option(
+            help="Steps of weight widths to the nearest beacon before another is trained (5).",
+            rich_help_panel=_BEACONS,
+        ),
+    ] = None,
+    beacon_error: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LOW:HIGH",
+            help="Errors worth a beacon (from float + 0.02 to 0.9).",
+            rich_help_panel=_BEACONS,
+        ),
+    ] = None,
+    beacon_if: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CONDITION",
+            help="On objectives, in SI units, e.g. 'speedup>20' or 'size<2e6'.",
+            rich_help_panel=_BEACONS,
+        ),
+    ] = None,
+    beacon_most: Annotated[
+        int | None, typer.Option(help="Beacons at most.", rich_help_panel=_BEACONS)
+    ] = None,
+    beacon_epochs: Annotated[
+        int | None, typer.Option(help="Of each training (10).", rich_help_panel=_BEACONS)
+    ] = None,
+    beacon_rate: Annotated[
+        float | None, typer.Option(help="Learning rate (2e-3).", rich_help_panel=_BEACONS)
+    ] = None,
+    beacons: Annotated[
+        Path | None,
+        typer.Option(
+            "--beacons",
+            help="Folder of beacons that runs share (OUT/beacons).",
+            rich_help_panel=_BEACONS,
+        ),
+    ] = None,
 ) -> None:
     """Search the bits of weights and activations of every layer.
 
@@ -87,10 +144,14 @@ def search(
     command continues an interrupted run and ends with the same front.
 
     Example:  mohaq search speech -t bitfusion-e -o run --generations 20 --workers 2
+    Example:  mohaq search speech -t bitfusion-e -o run --mode beacon --train speech:calibration
     """
     from mohaq.compiler.diagnostics import MohaqError
+    from mohaq.compiler.search.engines import EngineOptions
+    from mohaq.compiler.search.evaluator import DEFAULT_MEMORY
     from mohaq.compiler.search.search import search as run_search
     from mohaq.compiler.search.settings import Constraints
+    from mohaq.tools.beacons import BeaconArguments, beacon_search
     from mohaq.tools.console import progress_line, say
     from mohaq.tools.front import print_front
     from mohaq.tools.sources import VALIDATION, calibrated_model, load_data
@@ -99,9 +160,23 @@ def search(
     frozen = dict(_frozen(text) for text in freeze or ())
     if exhaustive and algorithm not in {"", "exhaustive"}:
         raise MohaqError(f"--exhaustive and --algorithm {algorithm} exclude each other")
+    # What cannot work is refused before anything is loaded.
+    running = EngineOptions(cast("EngineName", engine), workers, address, timeout, retries)
+    cache = DEFAULT_MEMORY if memory is None else common.memory_bytes(memory)
     source = data or VALIDATION.get(model)
     if source is None:
         raise MohaqError("a search needs --data to measure the error on")
+    given = BeaconArguments(
+        train,
+        beacon_threshold,
+        beacon_error,
+        tuple(beacon_if or ()),
+        beacon_most,
+        beacon_epochs,
+        beacon_rate,
+        beacons,
+    )
+    retrained = beacon_search(mode, given)
     with progress_line() as tell:
         program = calibrated_model(model, calibration, tell)
         chosen = load_data(source)
@@ -124,10 +199,17 @@ def search(
             freeze=frozen,
             ties=[[name.strip() for name in group.split(",")] for group in tie or ()],
             seed=seed,
+            engine=running.engine,
             workers=workers,
+            address=address,
+            timeout=timeout,
+            retries=retries,
+            memory_bytes=cache,
             constraints=Constraints(max_error, max_size),
             observer=observer,
             name=model,
+            beacons=retrained,
+            tell=lambda text: say(f"  {text}"),
         )
     if not found.front:
         raise MohaqError(

@@ -102,7 +102,12 @@ def load_report(
     if not units:
         raise top["objectives"].error("is empty")
     layers = _layers(top["genes"])
-    front = tuple(_front_point(row, units, layers, Path(run)) for row in top["front"].list())
+    found_in = _generations(top["evaluated"], layers)
+    programs = _programs(top, Path(run))
+    front = tuple(
+        _front_point(row, units, layers, Path(run), found_in, programs)
+        for row in top["front"].list()
+    )
     if not front:
         raise MohaqError(
             "the search found no feasible point, there is nothing to show",
@@ -145,20 +150,48 @@ def _objectives(
         for name, unit in units.items()
     ]
     return tuple(
-        replace(one, label=f"{one.label} (higher is better)") if one.name in raised else one
+        replace(one, label=f"{one.label} (higher is better)", direction="max")
+        if one.name in raised
+        else one
         for one in made
     )
 
 
-def _front_point(row: _Node, units: Mapping[str, str], layers: Sequence[str], run: Path) -> Point:
+def _front_point(
+    row: _Node,
+    units: Mapping[str, str],
+    layers: Sequence[str],
+    run: Path,
+    found_in: Mapping[str, int],
+    programs: Mapping[str, str],
+) -> Point:
     held = row["objectives"]
+    bits = _bits(row["widths"], layers)
+    program = None
+    if row.has("beacon"):
+        program = programs.get(row["beacon"].a(str))
+        if program is None:
+            raise row["beacon"].error("is none of the beacons")
     return Point(
         row["id"].a(str),
         {name: held[name].number() for name in units},
-        _bits(row["widths"], layers),
+        bits,
         assignment=(run / row["assignment"].a(str)).as_posix(),
         interval=_interval(row),
+        generation=found_in.get(str(bits), 0),
+        program=program,
     )
+
+
+def _generations(rows: _Node, layers: Sequence[str]) -> dict[str, int]:
+    """{bits as text: generation in which a candidate was found}."""
+    return {str(_bits(r["widths"], layers)): r["generation"].a(int) for r in rows.list()}
+
+
+def _programs(top: _Node, run: Path) -> dict[str, str]:
+    """{hash: folder} of the retrained programs of a beacon search."""
+    rows = top["beacons"].list() if top.has("beacons") else []
+    return {r["hash"].a(str): (run / r["program"].a(str)).as_posix() for r in rows}
 
 
 def _reference(row: _Node, units: Mapping[str, str], layers: Sequence[str]) -> Point:
@@ -181,7 +214,8 @@ def _evaluated(
         values = {name: held[name].number() for name in units}
         bits = _bits(row["widths"], layers)
         if bits not in known:
-            found.append(Point(f"candidate {number}", values, bits))
+            at = row["generation"].a(int)
+            found.append(Point(f"candidate {number}", values, bits, generation=at))
     return tuple(found)
 
 
@@ -251,6 +285,7 @@ def _facts(top: _Node, metric: str, front: int) -> tuple[tuple[str, str], ...]:
         ("population", f"{settings['population'].a(int)} + {settings['offspring'].a(int)}"),
         ("generations", f"{len(done)}"),
         ("evaluations", f"{count:,}"),
+        *((("beacons", str(len(top["beacons"].list()))),) if top.has("beacons") else ()),
         ("on the front", f"{front}"),
         ("seed", f"{top['seed'].a(int)}"),
     )
@@ -270,6 +305,11 @@ def _notes(top: _Node, front: tuple[Point, ...], references: tuple[Point, ...]) 
     ]
     if any(p.interval for p in (*front, *references)):
         notes.append("Intervals of the error are 95 % bootstrap intervals over sequences.")
+    if top.has("beacons"):
+        notes.append(
+            "A point with a beacon has the error of that retrained program with the point's bits; "
+            "its command compiles it."
+        )
     if infeasible:
         notes.append(f"{infeasible} evaluated candidates broke a constraint; they are not shown.")
     notes.append("Hypervolume: the share of the box up to the reference point that is dominated.")

@@ -18,12 +18,13 @@ _ERRORS = {"fer": "FER", "per": "PER", "wer": "WER", "accuracy": "wrong sequence
 
 @dataclass(frozen=True)
 class Objective:
-    """One axis: name, unit, and the factor and unit that people read it in."""
+    """One axis: name, unit, the factor and unit that people read it in, and what is better."""
 
     name: str
     label: str
     unit: str
     factor: float = 1.0
+    direction: str = "min"
 
     @staticmethod
     def of(name: str, unit: str, largest: float = 0.0, metric: str = "") -> Objective:
@@ -46,6 +47,8 @@ class Point:
 
     `extra` holds more columns of the front table, such as the error on test data. `assignment`
     is the path of its file, for the command that compiles it; `interval` is of the error.
+    `generation` is the one in which it was found. `program` is the retrained program that has
+    this error, where it is not the searched one.
     """
 
     name: str
@@ -54,6 +57,8 @@ class Point:
     extra: Mapping[str, float] = field(default_factory=dict)
     assignment: str | None = None
     interval: tuple[float, float] | None = None
+    generation: int = 0
+    program: str | None = None
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,8 @@ class Report:
             "facts": [list(f) for f in self.facts],
             "notes": list(self.notes),
             "objectives": [
-                {"name": o.name, "label": o.label, "unit": o.unit} for o in self.objectives
+                {"name": o.name, "label": o.label, "unit": o.unit, "direction": o.direction}
+                for o in self.objectives
             ],
             "slots": [list(s) for s in slots],
             "extra": sorted({key for p in (*self.front, *self.references) for key in p.extra}),
@@ -116,6 +122,8 @@ class Report:
             "extra": dict(point.extra),
             "assignment": point.assignment,
             "interval": self._interval(point),
+            "generation": point.generation,
+            "program": point.program,
         }
 
     def _interval(self, point: Point) -> list[float] | None:

@@ -26,6 +26,28 @@ const ALL = -1;  // the view of every pair
 let pair = 0;
 let picked = data.front.find((p) => p.name === data.chosen) || data.front[0];
 
+// What the search knew after a generation. The last one is the result itself.
+const LAST = Math.max(0, ...data.hypervolume.map((h) => h[0]));
+const FIRST = Math.min(LAST, ...data.hypervolume.map((h) => h[0]));
+let moment = LAST;
+let view = { front: data.front, behind: data.evaluated };
+const signs = data.objectives.map((o) => (o.direction === "max" ? -1 : 1));
+const dominates = (a, b) => {
+  let better = false;
+  for (let i = 0; i < signs.length; i += 1) {
+    const difference = signs[i] * (a.values[i] - b.values[i]);
+    if (difference > 0) return false;
+    if (difference < 0) better = true;
+  }
+  return better;
+};
+function look() {
+  if (moment >= LAST) { view = { front: data.front, behind: data.evaluated }; return; }
+  const known = [...data.front, ...data.evaluated].filter((p) => p.generation <= moment);
+  const front = known.filter((p) => !known.some((other) => dominates(other, p)));
+  view = { front, behind: known.filter((p) => !front.includes(p)) };
+}
+
 const valueText = (point, i) => {
   const o = data.objectives[i];
   const interval = o.name === "error" && point.interval ? ` (${point.interval.map(number).join(" to ")})` : "";
@@ -75,8 +97,8 @@ function pairPlot([x, y], suffix, small) {
   const known = (p) => p.values[x] !== null && p.values[y] !== null;
   const references = data.references.filter(known).sort((a, b) => a.values[x] - b.values[x]);
   const traces = [
-    trace(data.evaluated, "evaluated", { color: color("--other"), size: small ? 4 : 6, opacity: 0.45 }),
-    trace(data.front, "front", { color: color("--accent"), size: small ? 7 : 10, line: { color: color("--card"), width: 1 } }),
+    trace(view.behind, "evaluated", { color: color("--other"), size: small ? 4 : 6, opacity: 0.45 }),
+    trace(view.front, "front", { color: color("--accent"), size: small ? 7 : 10, line: { color: color("--card"), width: 1 } }),
     trace(references, "same width everywhere", { color: color("--reference"), size: small ? 8 : 12, symbol: "diamond" }, {
       mode: small ? "markers" : "markers+text", text: references.map((p) => plain(short(p.name))),
       textposition: references.map((_, i) => (i % 2 ? "bottom center" : "top center")),
@@ -133,6 +155,71 @@ function drawOnlyObjective() {
   }], layout({ xaxis: axis("", { type: "category" }), yaxis: axis(axisTitle(data.objectives[0])) }), config);
 }
 
+// Parallel coordinates. Every axis runs from 0 (its best value) to 1; bits from few to many.
+function parallelAxes() {
+  const every = [...data.front, ...data.evaluated, ...data.references];
+  const mean = (name) => (p) => {
+    const bits = p.bits.filter((b, i) => b !== null && data.slots[i][1] === name);
+    return bits.length ? bits.reduce((sum, b) => sum + b, 0) / bits.length : null;
+  };
+  const axes = data.objectives.map((o, i) => ({ label: heading(o), sign: signs[i], read: (p) => p.values[i] }));
+  for (const name of ["weight", "input"]) {
+    if (data.slots.some((slot) => slot[1] === name)) axes.push({ label: `mean ${name} bits`, sign: 1, read: mean(name) });
+  }
+  return axes.map((one) => {
+    const found = every.map(one.read).filter((v) => v !== null);
+    const low = Math.min(...found), high = Math.max(...found), span = high - low || 1;
+    return { ...one, low, high, place: (p) => {
+      const value = one.read(p);
+      return value === null ? null : one.sign > 0 ? (value - low) / span : (high - value) / span;
+    } };
+  });
+}
+function drawParallel() {
+  const axes = parallelAxes();
+  const lines = (points, name, width, shade, extra) => {
+    const x = [], y = [], text = [], customdata = [];
+    for (const point of points) {
+      const told = summary(point);
+      axes.forEach((one, i) => { x.push(i); y.push(one.place(point)); text.push(told); customdata.push(point.name); });
+      x.push(null); y.push(null); text.push(""); customdata.push(null);  // ends the line
+    }
+    return { type: "scatter", mode: "lines+markers", name, x, y, text, customdata, cliponaxis: false,
+      line: { color: shade, width }, marker: { color: shade, size: width + 3 }, hovertemplate: "%{text}<extra></extra>", ...extra };
+  };
+  const known = (p) => axes.every((one) => one.place(p) !== null);
+  const traces = [
+    lines(view.behind, "evaluated", 1, color("--other"), { opacity: 0.25, hoverinfo: "skip", hovertemplate: null, mode: "lines" }),
+    lines(view.front, "front", 1.5, color("--accent"), { opacity: 0.75 }),
+    lines(data.references.filter(known), "same width everywhere", 1.5, color("--reference"), { line: { color: color("--reference"), width: 1.5, dash: "dot" } }),
+    lines(known(picked) ? [picked] : [], "picked", 3, color("--good"), {}),
+  ];
+  const end = (one, value, y, yanchor) => ({ text: plain(number(value)), showarrow: false, x: axes.indexOf(one), y, yanchor, yshift: y ? 4 : -4,
+    font: { color: color("--soft"), size: 12 } });
+  Plotly.react("parallel", traces, layout({
+    xaxis: axis("", { tickvals: axes.map((_, i) => i), ticktext: axes.map((one) => plain(one.label)), range: [-0.25, axes.length - 0.75],
+      gridcolor: color("--other"), zeroline: false, fixedrange: true, ticklen: 20, tickcolor: "rgba(0,0,0,0)" }),
+    yaxis: axis("", { visible: false, range: [-0.02, 1.02], fixedrange: true }),
+    annotations: axes.flatMap((one) => [
+      end(one, one.sign > 0 ? one.low : one.high, 0, "top"), end(one, one.sign > 0 ? one.high : one.low, 1, "bottom")]),
+    margin: { l: 24, r: 24, t: 64, b: 56 }, legend: { orientation: "h", yref: "container", y: 1, yanchor: "top", x: 0 }, hovermode: "closest",
+  }), config);
+}
+
+function drawTime() {
+  const slider = by("generation");
+  by("time").hidden = FIRST === LAST;
+  slider.min = FIRST; slider.max = LAST; slider.value = moment;
+  const reached = [...data.hypervolume].reverse().find((h) => h[0] <= moment);
+  by("moment").textContent = `${moment} of ${LAST}: ${view.front.length} on the front, ${view.behind.length} behind it`
+    + (reached ? `, hypervolume ${reached[1].toFixed(4)}` : "");
+}
+function goTo(generation) {
+  moment = generation;
+  look();
+  drawPareto(); drawParallel(); drawProgress(); drawTime();
+}
+
 function drawBits() {
   const order = [...data.front].sort((a, b) => a.values[0] - b.values[0]);
   // Long names are cut, so the row number is the coordinate and the name only its label.
@@ -165,6 +252,7 @@ function drawProgress() {
     hovertemplate: "generation %{x}<br>hypervolume %{y:.5f}<extra></extra>",
   }], layout({
     xaxis: axis("generation"), yaxis: axis("hypervolume (higher is better)", flat ? { rangemode: "tozero" } : {}),
+    shapes: moment >= LAST ? [] : [{ type: "line", yref: "paper", y0: 0, y1: 1, x0: moment, x1: moment, line: { color: color("--good"), width: 2 } }],
   }), config);
 }
 
@@ -196,6 +284,7 @@ function drawDetail() {
   const slots = [...new Set(data.slots.map((s) => s[1]))];
   const rows = layerRows(data.slots.map(([l, s], i) => [l, s, picked.bits[i]]))
     .map(([layer, cells]) => [layer, ...slots.map((s) => { const c = cells.find((e) => e[0] === s); return c ? c[1] : "–"; })]);
+  if (picked.program) values.push(["parameters", "of a beacon"]);
   aside.replaceChildren(title, table(["objective", "value"], values));
   if (rows.length) {
     const made = table(["layer", ...slots.map((s) => `${s} bits`)], rows);
@@ -207,7 +296,7 @@ function drawDetail() {
     aside.append(made);
   }
   if (picked.assignment) {
-    const command = [["mohaq", "compile", data.model], ["--target", data.target], ["--assignment", picked.assignment],
+    const command = [["mohaq", "compile", picked.program || data.model], ["--target", data.target], ["--assignment", picked.assignment],
       ["-o", `compiled-${picked.name}`]].map((words) => words.map(quoted).join(" ")).join(" \\\n  ");
     const copy = make("button", "Copy", "copy");
     copy.addEventListener("click", () => {
@@ -283,7 +372,7 @@ function markLine() {
 
 function pick(point) {
   picked = point;
-  drawPareto(); drawDetail(); drawBits(); markLine();
+  drawPareto(); drawParallel(); drawDetail(); drawBits(); markLine();
 }
 
 function drawTabs() {
@@ -308,13 +397,15 @@ for (const [label, value] of data.facts) {
 }
 for (const note of data.notes) by("notes").append(make("li", note));
 
-const drawAll = () => { drawTabs(); drawPareto(); drawDetail(); drawBits(); drawProgress(); drawTable(); };
+const drawAll = () => { drawTabs(); drawPareto(); drawParallel(); drawTime(); drawDetail(); drawBits(); drawProgress(); drawTable(); };
 drawAll();
 const pickNamed = (name) => {
   const found = [...data.front, ...data.references, ...data.evaluated].find((p) => p.name === name);
   if (found) pick(found);
 };
 by("pareto").on("plotly_click", (event) => pickNamed(event.points[0].customdata));
+by("parallel").on("plotly_click", (event) => pickNamed(event.points[0].customdata));
+by("generation").addEventListener("input", (event) => goTo(Number(event.target.value)));
 by("bits").on("plotly_click", (event) => pickNamed(event.points[0].customdata[1]));
 window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
 document.documentElement.dataset.ready = "true";

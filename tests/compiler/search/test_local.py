@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from searches import KIND, NUMBER, FakeCandidates, FakeRecipe
+from searches import KIND, NUMBER, BuggyRecipe, FakeCandidates, FakeRecipe
 
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.search.engine import Evaluation, Failure, Job, Outcome
@@ -36,19 +36,19 @@ def test_failures_are_outcomes(tmp_path: Path) -> None:
 
 
 def test_dead_workers_are_replaced(tmp_path: Path) -> None:
-    engine = PoolEngine(FakeRecipe(str(tmp_path)), 2, retries=2)
+    engine = PoolEngine(FakeRecipe(str(tmp_path)), 2, retries=1)
     try:
         found = list(engine.evaluate(jobs(2, 3, 6, 2, 7, 4, 2, 5, 2)))
     finally:
         engine.close()
     assert len(found) == 9
     by_key = {o.key: o for o in found}
-    assert by_key["job4"].result == Failure("lost", "its worker process died 3 times")
+    assert by_key["job4"].result == Failure("lost", "its worker died 2 times")
     assert by_key["job2"].result == Evaluation((2.0,), (100.0,), 0.02)
     assert by_key["job2"].tries == 2
     candidates = FakeCandidates(tmp_path)
     assert candidates.starts(2) == 2
-    assert candidates.starts(4) == 3
+    assert candidates.starts(4) == 2
     single = local_engine(FakeRecipe(str(tmp_path)), 0)
     safe = [job for job in jobs(2, 3, 6, 2, 2, 4, 2, 5, 2) if job.key not in {"job2", "job4"}]
     for outcome in single.evaluate(safe):
@@ -68,6 +68,48 @@ def test_a_pool_serves_several_batches(tmp_path: Path) -> None:
         assert results(list(engine.evaluate(jobs(2, 2, 2)))).keys() == {"job0", "job1", "job2"}
     finally:
         engine.close()
+
+
+def test_a_worker_that_hangs_is_killed(tmp_path: Path) -> None:
+    engine = local_engine(FakeRecipe(str(tmp_path)), timeout=0.5)
+    try:
+        found = {o.key: o for o in engine.evaluate(jobs(2, 8, 3))}
+        ids = engine.worker_ids()  # type: ignore[union-attr]
+    finally:
+        engine.close()
+    assert found["job1"].result == Evaluation((1.0,), (100.0,), 0.01)
+    assert found["job1"].tries == 2
+    assert isinstance(found["job2"].result, Failure)
+    assert not [i for i in ids if _alive(i)]
+
+
+def test_closing_does_not_wait_for_a_running_job(tmp_path: Path) -> None:
+    engine = PoolEngine(FakeRecipe(str(tmp_path)), 2)
+    outcomes = engine.evaluate(jobs(2, 9, 2))
+    assert {next(outcomes).key, next(outcomes).key} == {"job0", "job2"}
+    ids = engine.worker_ids()
+    engine.close()
+    assert len(ids) == 2
+    assert not [i for i in ids if _alive(i)]
+
+
+class _Unloadable(FakeRecipe):
+    def __reduce__(self) -> tuple[object, ...]:
+        return (os._exit, (3,))  # what a script without a main guard looks like from here
+
+
+def test_workers_that_cannot_start_end_the_search(tmp_path: Path) -> None:
+    engine = PoolEngine(_Unloadable(str(tmp_path)), 1)
+    with pytest.raises(MohaqError, match=r"died one after the other.*code 3.*\n.*__main__"):
+        list(engine.evaluate(jobs(2)))
+    engine.close()
+
+
+def test_a_bug_in_a_worker_is_no_message_to_the_user(tmp_path: Path) -> None:
+    engine = PoolEngine(BuggyRecipe(str(tmp_path)), 1)
+    with pytest.raises(RuntimeError, match="our mistake"):
+        list(engine.evaluate(jobs(2)))
+    engine.close()
 
 
 class _Broken:
