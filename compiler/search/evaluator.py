@@ -93,7 +93,10 @@ class Evaluator:
 
     def evaluate(self, widths: Mapping[Slot, int]) -> Evaluation:
         """Error of an assignment; raises like `outputs`."""
-        return score(self._metric, self.real_outputs(widths), self._dataset)
+        values, grid = self._run(widths)
+        if not getattr(self._metric, "uses_order", False):
+            values = dequantize(values, grid)
+        return score(self._metric, self._batch.split(values), self._dataset)
 
     def real_outputs(self, widths: Mapping[Slot, int]) -> list[Frames]:
         """Real results [T_i, C] of every utterance; raises like `outputs`."""

@@ -20,13 +20,14 @@ from mohaq.compiler.dialects import qnn
 from mohaq.compiler.dialects.qnn.table import reading
 from mohaq.compiler.dialects.types import int_range, int_width, shape_of
 from mohaq.compiler.search import kernels
+from mohaq.compiler.search.gemm import ByteWeights, byte_weights, product
 from mohaq.compiler.search.products import Joined
 
 Frames = npt.NDArray[Any]
 Values = list[Frames | None]
 Ints = npt.NDArray[np.int64]
 
-BLOCK = 512
+BLOCK = 256
 """Rows handled at once: sums of a block stay in the second-level cache."""
 
 
@@ -82,6 +83,20 @@ class Matmul(FrameOp):
     def run(self, values: Values, goal: Frames | None) -> None:  # noqa: ARG002
         """See the class."""
         values[self.result] = _get(values, self.x).astype(self.weight.dtype) @ self.weight
+
+
+@dataclass(frozen=True)
+class ByteMatmul(FrameOp):
+    """x W^T by GEMM of bytes; x lies in low..high."""
+
+    x: int
+    low: int
+    high: int
+    weight: ByteWeights
+
+    def run(self, values: Values, goal: Frames | None) -> None:  # noqa: ARG002
+        """See the class."""
+        values[self.result] = product(_get(values, self.x), self.low, self.high, self.weight)
 
 
 @dataclass(frozen=True)
@@ -163,7 +178,7 @@ class Requantize(FrameOp):
         values[self.result] = out
 
 
-_KERNEL_TYPES = (np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int64))
+_KERNEL_TYPES = tuple(np.dtype(t) for t in (np.float32, np.float64, np.int32, np.int64))
 
 
 @dataclass(frozen=True)
@@ -217,8 +232,23 @@ def gemm_dtype(bound: int) -> np.dtype[Any]:
     return np.dtype(np.float64 if bound < 1 << 53 else np.int64)
 
 
-def joined_op(joined: Joined, result: SSAValue, number: Callable[[SSAValue], int]) -> Sum:
+def _exact_product(
+    x: SSAValue, weight: Ints, bound: int, result: SSAValue, number: Callable[[SSAValue], int]
+) -> FrameOp:
+    """x W^T by the cheapest GEMM that is exact."""
+    width, signed = int_width(x)
+    held = byte_weights(weight) if width + (not signed) <= 16 else None
+    if held is not None:
+        return ByteMatmul(number(result), number(x), *int_range(width, signed=signed), held)
+    columns = np.ascontiguousarray(weight.T, dtype=gemm_dtype(bound))
+    return Matmul(number(result), number(x), columns)
+
+
+def joined_op(joined: Joined, result: SSAValue, number: Callable[[SSAValue], int]) -> FrameOp:
     """The executable form of joined products."""
+    if len(joined.parts) == 1:
+        ((x, weight),) = joined.parts
+        return _exact_product(x, weight, joined.bound, result, number)
     kind = gemm_dtype(joined.bound)
     xs = tuple(number(x) for x, _ in joined.parts)
     weights = tuple(np.ascontiguousarray(w.T, dtype=kind) for _, w in joined.parts)
@@ -237,18 +267,18 @@ def frame_op(
         MohaqError: the evaluator does not know it, or an operand has the wrong kind.
     """
     if isinstance(op, qnn.MatmulOp):
-        x = number(op.input)
         weight = constants.get(op.weight)
         if weight is None:
             raise MohaqError("a matrix product of two computed values cannot be evaluated")
-        kind = gemm_dtype(op.acc.bound.data)
         if op.acc.saturates:
+            x = number(op.input)
+            kind = gemm_dtype(op.acc.bound.data)
             columns = np.ascontiguousarray(weight.T, dtype=kind)
             low, high = int_range(op.acc.width.data)
             return SaturatingMatmul(
                 number(op.result), x, columns, np.abs(columns), weight, low, high
             )
-        return Matmul(number(op.result), x, np.ascontiguousarray(weight.T, dtype=kind))
+        return _exact_product(op.input, weight, op.acc.bound.data, op.result, number)
     if isinstance(op, qnn.RequantizeOp):
         x = number(op.input)
         return Requantize(number(op.result), x, *_scales(op), *int_range(*_range(op.result)))
@@ -375,6 +405,6 @@ def _reads(op: FrameOp) -> tuple[int, ...]:
         return tuple(n for n in op.operands if n is not None)
     if isinstance(op, Sum):
         return op.xs
-    if isinstance(op, (Matmul, SaturatingMatmul, Requantize, Bias, Split)):
+    if isinstance(op, (Matmul, ByteMatmul, SaturatingMatmul, Requantize, Bias, Split)):
         return (op.x,)
     raise MohaqError(f"unknown operation {type(op).__name__}")

@@ -66,6 +66,36 @@ def bias_requantize_rows(
 
 
 @numba.njit(cache=True, nogil=True)
+def join_values(high: npt.NDArray[Any], low: npt.NDArray[Any], out: Ints) -> None:
+    """out = 256 high + low: products of the bytes of x."""
+    for n in range(out.shape[0]):
+        for c in range(out.shape[1]):
+            out[n, c] = (np.int64(high[n, c]) << 8) + np.int64(low[n, c])
+
+
+@numba.njit(cache=True, nogil=True)
+def join_weights(parts: npt.NDArray[Any], rows: Ints, out: Ints) -> None:
+    """out[n, c] = 256 parts[n, c] + parts[n, N + c] + 128 rows[n]: products with bytes of w."""
+    count = out.shape[1]
+    for n in range(out.shape[0]):
+        rest = rows[n] << 7
+        for c in range(count):
+            out[n, c] = (np.int64(parts[n, c]) << 8) + np.int64(parts[n, count + c]) + rest
+
+
+@numba.njit(cache=True, nogil=True)
+def join_both(high: npt.NDArray[Any], low: npt.NDArray[Any], rows: Ints, out: Ints) -> None:
+    """The same from the products of both bytes of x."""
+    count = out.shape[1]
+    for n in range(out.shape[0]):
+        rest = rows[n] << 7
+        for c in range(count):
+            middle = np.int64(high[n, count + c]) + np.int64(low[n, c])
+            total = (np.int64(high[n, c]) << 16) + (middle << 8)
+            out[n, c] = total + np.int64(low[n, count + c]) + rest
+
+
+@numba.njit(cache=True, nogil=True)
 def saturating_sums(x: Ints, rows: Ints, where: Ints, low: int, high: int, out: Ints) -> None:
     """out[f, n] = sum over k in order of x[f, k] rows[n, k], clamped each time, at where [m, 2]."""
     for i in range(where.shape[0]):
