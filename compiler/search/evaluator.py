@@ -28,6 +28,7 @@ from mohaq.compiler.search.engine import Evaluation
 from mohaq.compiler.search.frames import Frames, Ragged
 from mohaq.compiler.search.memory import ValueMemory
 from mohaq.compiler.search.plan import Plan, compile_plan
+from mohaq.compiler.search.scan_code import COMPILE_AFTER
 from mohaq.compiler.search.scoring import score
 from mohaq.passes.lower_to_qnn import lower_to_qnn
 
@@ -46,6 +47,7 @@ class Evaluator:
         dataset: inputs [T_i, F] and labels.
         metric: scores the real-valued outputs of an utterance.
         memory_bytes: limit of the value memory; 0 keeps nothing.
+        compile_after: unit steps of a recurrence before it is compiled (`scan_code`).
 
     Raises:
         MohaqError: the program is not calibrated, or does not fit the data.
@@ -60,12 +62,14 @@ class Evaluator:
         metric: Metric,
         *,
         memory_bytes: int = DEFAULT_MEMORY,
+        compile_after: int = COMPILE_AFTER,
     ) -> None:
         self._program = program
         self._backend = backend
         self._target = target
         self._dataset = dataset
         self._metric = metric
+        self._compile_after = compile_after
         self._calibrated = backend.obeyed(calibrated_table(program), target)
         self._chain = self._layers_to_result()
         self.memory = ValueMemory(memory_bytes)
@@ -117,7 +121,10 @@ class Evaluator:
         if key not in self._plans:
             try:
                 lowered = lower_to_qnn(slice_layer(self._program, layer, grids))
-                self._plans[key] = compile_plan(self._backend.legalize(lowered, self._target))
+                self._plans[key] = compile_plan(
+                    self._backend.legalize(lowered, self._target),
+                    compile_after=self._compile_after,
+                )
             except IllegalAssignment as error:
                 self._plans[key] = error
         found = self._plans[key]

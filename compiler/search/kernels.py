@@ -31,18 +31,18 @@ ROW = 3 + OPERANDS + IMMEDIATES
 def requantize_rows(
     x: npt.NDArray[Any],
     multipliers: Ints,
+    halves: Ints,
     shifts: Ints,
     low: int,
     high: int,
     out: npt.NDArray[Any],
 ) -> None:
-    """out[n, c] = clamp((x[n, c] * m[c] + 2^(s[c]-1)) >> s[c]); x holds whole numbers."""
+    """out[n, c] = clamp((x[n, c] * m[c] + half[c]) >> s[c]); x holds whole numbers."""
     for n in range(x.shape[0]):
-        for c in range(x.shape[1]):
-            s = shifts[c]
-            half = (np.int64(1) << s) >> 1
-            y = (np.int64(x[n, c]) * multipliers[c] + half) >> s
-            out[n, c] = min(max(y, low), high)
+        row, to = x[n], out[n]
+        for c in range(row.shape[0]):
+            y = (np.int64(row[c]) * multipliers[c] + halves[c]) >> shifts[c]
+            to[c] = min(max(y, low), high)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -51,6 +51,7 @@ def bias_requantize_rows(
     acc_shift: int,
     bias: Ints,
     multipliers: Ints,
+    halves: Ints,
     shifts: Ints,
     low: int,
     high: int,
@@ -58,11 +59,28 @@ def bias_requantize_rows(
 ) -> None:
     """The same after x * 2^acc_shift + bias[c] (the bias is already shifted)."""
     for n in range(x.shape[0]):
-        for c in range(x.shape[1]):
-            s = shifts[c]
-            half = (np.int64(1) << s) >> 1
-            total = (np.int64(x[n, c]) << acc_shift) + bias[c]
-            out[n, c] = min(max((total * multipliers[c] + half) >> s, low), high)
+        row, to = x[n], out[n]
+        for c in range(row.shape[0]):
+            total = (np.int64(row[c]) << acc_shift) + bias[c]
+            y = (total * multipliers[c] + halves[c]) >> shifts[c]
+            to[c] = min(max(y, low), high)
+
+
+@numba.njit(cache=True, nogil=True)
+def shift_rows(
+    x: npt.NDArray[Any],
+    left: Ints,
+    right: Ints,
+    low: int,
+    high: int,
+    out: npt.NDArray[Any],
+) -> None:
+    """out[n, c] = clamp((x[n, c] << left[c]) >> right[c]); x holds whole numbers."""
+    for n in range(x.shape[0]):
+        row, to = x[n], out[n]
+        for c in range(row.shape[0]):
+            y = (np.int64(row[c]) << left[c]) >> right[c]
+            to[c] = min(max(y, low), high)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -104,6 +122,20 @@ def saturating_sums(x: Ints, rows: Ints, where: Ints, low: int, high: int, out: 
         for k in range(rows.shape[1]):
             total = min(max(total + x[f, k] * rows[n, k], low), high)
         out[f, n] = total
+
+
+@numba.njit(cache=True, nogil=True)
+def saturating_rows(
+    x: Ints, columns: npt.NDArray[Any], where: Ints, low: int, high: int, out: Ints
+) -> None:
+    """The same for all n of the rows f at where [m]; columns is [K, N] of 16-bit numbers."""
+    for i in range(where.shape[0]):
+        total = out[where[i]]
+        total[:] = 0
+        for k in range(columns.shape[0]):
+            held, line = x[where[i], k], columns[k]
+            for n in range(total.shape[0]):
+                total[n] = min(max(total[n] + held * np.int64(line[n]), low), high)
 
 
 @numba.njit(cache=True, nogil=True)

@@ -66,10 +66,12 @@ def test_random_assignments(seed: int, lengths: list[int]) -> None:
     data = labelled(program, seed + 2, lengths=tuple(lengths))
     rng = np.random.default_rng(seed)
     one = evaluator(program, data)
+    compiled = Evaluator(program, FREE, TARGET, data, get_metric("fer"), compile_after=-1)
     for _ in range(2):
         widths = random_widths(program, rng)
         slow, legal = reference(program, FREE, TARGET, data, widths)
         assert_equal(one.outputs(widths), slow)
+        assert_equal(compiled.outputs(widths), slow)
         (grid,) = result_grids(legal.entry)
         assert grid is not None
         wanted = evaluate(get_metric("fer"), [dequantize(y, grid) for y in slow], data)
