@@ -70,7 +70,7 @@ def byte_weights(weight: Ints) -> ByteWeights | None:
     if low < -(1 << 15) or high >= 1 << 15 or weight.shape[1] > LONGEST or not available():
         return None
     wide = low < -128 or high > 127
-    turned = np.ascontiguousarray(weight.T)
+    turned = np.ascontiguousarray(weight.astype(np.int16).T)
     if wide:
         parts = [turned >> 8, (turned & 255) - 128]
         turned = np.concatenate(parts, axis=1)

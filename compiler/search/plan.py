@@ -7,7 +7,8 @@ All utterances lie one after the other as frames [N, C]. Runs of framewise opera
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from mohaq.compiler.dialects.types import int_width, shape_of
 from mohaq.compiler.program import Program
 from mohaq.compiler.search import frames, kernels
 from mohaq.compiler.search.frames import FrameOp, Frames, Ragged
+from mohaq.compiler.search.gemm import ByteWeights
 from mohaq.compiler.search.products import join_products
 from mohaq.compiler.search.scan_code import (
     COMPILE_AFTER,
@@ -165,6 +167,11 @@ class Plan:
     registers: int
     result: View
 
+    @cached_property
+    def nbytes(self) -> int:
+        """Bytes of all arrays: weights, scales, tables."""
+        return sum(_array_bytes(step) for step in self.steps)
+
     def run(self, frames_in: Frames, batch: Ragged) -> Frames:
         """Result frames [N, C] of input frames [N, F]."""
         registers: list[Frames | None] = [None] * self.registers
@@ -172,6 +179,17 @@ class Plan:
         for step in self.steps:
             step.run(registers, batch)
         return np.ascontiguousarray(_columns(registers, self.result))
+
+
+def _array_bytes(held: object) -> int:
+    """Bytes of the arrays inside dataclasses and tuples."""
+    if isinstance(held, (np.ndarray, ByteWeights)):
+        return int(held.nbytes)
+    if isinstance(held, tuple):
+        return sum(map(_array_bytes, held))
+    if is_dataclass(held):
+        return sum(_array_bytes(getattr(held, f.name)) for f in fields(held))
+    return 0
 
 
 def compile_plan(program: Program, *, compile_after: int = COMPILE_AFTER) -> Plan:
