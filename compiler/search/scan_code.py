@@ -22,8 +22,8 @@ Ints = npt.NDArray[np.int64]
 Range = tuple[int, int]
 Body = Callable[..., None]
 
-COMPILE_AFTER = 300_000_000
-"""Unit steps of one structure after which it is compiled; they take the interpreter seconds."""
+COMPILE_AFTER = 100_000_000
+"""Unit steps of one structure after which it is compiled; they take the interpreter about as long as compiling."""
 
 SHORT: Range = (-(1 << 15), (1 << 15) - 1)
 WORD: Range = (-(1 << 31), (1 << 31) - 1)
