@@ -28,11 +28,12 @@ from mohaq.compiler.search.engine import Evaluation
 from mohaq.compiler.search.frames import Frames, Ragged
 from mohaq.compiler.search.memory import ValueMemory
 from mohaq.compiler.search.plan import Plan, compile_plan
+from mohaq.compiler.search.scan_code import COMPILE_AFTER
 from mohaq.compiler.search.scoring import score
 from mohaq.passes.lower_to_qnn import lower_to_qnn
 
 DEFAULT_MEMORY = 512 << 20
-"""Bytes of layer values that an evaluator keeps."""
+"""Bytes of layer values and compiled layers that an evaluator keeps."""
 
 LocalKey = tuple[object, ...]
 
@@ -45,7 +46,11 @@ class Evaluator:
         backend, target: whose arithmetic is meant.
         dataset: inputs [T_i, F] and labels.
         metric: scores the real-valued outputs of an utterance.
-        memory_bytes: limit of the value memory; 0 keeps nothing.
+        memory_bytes: limit of what is kept for later candidates, layer values and compiled layers
+            together; 0 keeps nothing. The candidate that runs needs its own layers and values of
+            two layers beside.
+        share_values: keep layer values for candidates with the same leading layers.
+        compile_after: unit steps of a recurrence before it is compiled (`scan_code`).
 
     Raises:
         MohaqError: the program is not calibrated, or does not fit the data.
@@ -60,16 +65,20 @@ class Evaluator:
         metric: Metric,
         *,
         memory_bytes: int = DEFAULT_MEMORY,
+        share_values: bool = True,
+        compile_after: int = COMPILE_AFTER,
     ) -> None:
         self._program = program
         self._backend = backend
         self._target = target
         self._dataset = dataset
         self._metric = metric
+        self._compile_after = compile_after
         self._calibrated = backend.obeyed(calibrated_table(program), target)
         self._chain = self._layers_to_result()
         self.memory = ValueMemory(memory_bytes)
-        self._plans: dict[LocalKey, Plan | IllegalAssignment] = {}
+        self._share_values = share_values
+        self._illegal: dict[LocalKey, IllegalAssignment] = {}
         if not dataset.inputs:
             raise MohaqError("the data set is empty")
         features = self._calibrated.table[self._chain[0]].inputs
@@ -93,7 +102,10 @@ class Evaluator:
 
     def evaluate(self, widths: Mapping[Slot, int]) -> Evaluation:
         """Error of an assignment; raises like `outputs`."""
-        return score(self._metric, self.real_outputs(widths), self._dataset)
+        values, grid = self._run(widths)
+        if not getattr(self._metric, "uses_order", False):
+            values = dequantize(values, grid)
+        return score(self._metric, self._batch.split(values), self._dataset)
 
     def real_outputs(self, widths: Mapping[Slot, int]) -> list[Frames]:
         """Real results [T_i, C] of every utterance; raises like `outputs`."""
@@ -111,15 +123,20 @@ class Evaluator:
             IllegalAssignment: the target cannot run it.
         """
         key = _local_key(layer, grids)
-        if key not in self._plans:
+        if key in self._illegal:
+            raise self._illegal[key]
+        found: Plan | None = self.memory.held(("plan", key))
+        if found is None:
             try:
                 lowered = lower_to_qnn(slice_layer(self._program, layer, grids))
-                self._plans[key] = compile_plan(self._backend.legalize(lowered, self._target))
+                found = compile_plan(
+                    self._backend.legalize(lowered, self._target),
+                    compile_after=self._compile_after,
+                )
             except IllegalAssignment as error:
-                self._plans[key] = error
-        found = self._plans[key]
-        if isinstance(found, IllegalAssignment):
-            raise found
+                self._illegal[key] = error
+                raise
+            self.memory.keep(("plan", key), found)
         return found
 
     def _run(self, widths: Mapping[Slot, int]) -> tuple[Frames, GridAttr]:
@@ -141,7 +158,8 @@ class Evaluator:
             values = self._input(grids[self._chain[0]].stored_input)
         for position in range(start, len(plans)):
             values = plans[position].run(values, self._batch)
-            self.memory.put(keys[position], values)
+            if self._share_values:
+                self.memory.put(keys[position], values)
         return values, grids[self._chain[-1]].stored_output
 
     def _input(self, grid: GridAttr) -> Frames:

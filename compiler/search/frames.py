@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,14 +21,19 @@ from mohaq.compiler.dialects import qnn
 from mohaq.compiler.dialects.qnn.table import reading
 from mohaq.compiler.dialects.types import int_range, int_width, shape_of
 from mohaq.compiler.search import kernels
+from mohaq.compiler.search.gemm import ByteWeights, byte_weights, product
 from mohaq.compiler.search.products import Joined
 
 Frames = npt.NDArray[Any]
 Values = list[Frames | None]
 Ints = npt.NDArray[np.int64]
 
-BLOCK = 512
+BLOCK = 256
 """Rows handled at once: sums of a block stay in the second-level cache."""
+
+
+VECTOR = 8
+"""A sum in order costs so many times less where all channels of a frame are summed together."""
 
 
 @dataclass(frozen=True)
@@ -85,18 +91,34 @@ class Matmul(FrameOp):
 
 
 @dataclass(frozen=True)
+class ByteMatmul(FrameOp):
+    """x W^T by GEMM of bytes; x lies in low..high."""
+
+    x: int
+    low: int
+    high: int
+    weight: ByteWeights
+
+    def run(self, values: Values, goal: Frames | None) -> None:  # noqa: ARG002
+        """See the class."""
+        values[self.result] = product(_get(values, self.x), self.low, self.high, self.weight)
+
+
+@dataclass(frozen=True)
 class SaturatingMatmul(FrameOp):
     """x W^T, clamped after every addition in the order of K.
 
     Where the sum of |x||w| fits the accumulator no addition clamps, and the exact product is the
     value; only the other sums are formed in order. `weight` and `magnitude` are [K, N] in a type
-    that keeps sums exact, `rows` is [N, K].
+    that keeps sums exact, `rows` is [N, K], `columns`
+    [K, N].
     """
 
     x: int
     weight: npt.NDArray[Any]
     magnitude: npt.NDArray[Any]
     rows: Ints
+    columns: npt.NDArray[np.int32]
     low: int
     high: int
 
@@ -105,10 +127,16 @@ class SaturatingMatmul(FrameOp):
         x = _get(values, self.x)
         held = x.astype(self.weight.dtype)
         total = (held @ self.weight).astype(np.int64)
-        where = np.argwhere(np.abs(held) @ self.magnitude > self.high)
-        if where.size:
+        beyond = np.abs(held) @ self.magnitude > self.high
+        counts = np.count_nonzero(beyond, axis=1)
+        if counts.any():
             whole = np.ascontiguousarray(x, dtype=np.int64)
+            # Rows with many go through all channels at once, in vector instructions.
+            many = counts * VECTOR > total.shape[1]
+            crowded = np.flatnonzero(many)
+            where = np.argwhere(beyond & ~many[:, None])
             kernels.saturating_sums(whole, self.rows, where, self.low, self.high, total)
+            kernels.saturating_rows(whole, self.columns, crowded, self.low, self.high, total)
         values[self.result] = total
 
 
@@ -140,6 +168,11 @@ class Requantize(FrameOp):
     acc_shift: int = 0
     bias: Ints | None = None
 
+    @cached_property
+    def halves(self) -> Ints:
+        """2^(s-1), which rounds; 0 where s is 0."""
+        return (np.int64(1) << self.shifts) >> 1
+
     def run(self, values: Values, goal: Frames | None) -> None:
         """See the class."""
         x = _get(values, self.x)
@@ -148,13 +181,16 @@ class Requantize(FrameOp):
         fits = self.low >= -(1 << 15) and self.high < 1 << 15
         out = np.empty(x.shape, np.int16 if fits else np.int64) if goal is None else goal
         if self.bias is None:
-            kernels.requantize_rows(x, self.multipliers, self.shifts, self.low, self.high, out)
+            kernels.requantize_rows(
+                x, self.multipliers, self.halves, self.shifts, self.low, self.high, out
+            )
         else:
             kernels.bias_requantize_rows(
                 x,
                 self.acc_shift,
                 self.bias,
                 self.multipliers,
+                self.halves,
                 self.shifts,
                 self.low,
                 self.high,
@@ -163,7 +199,28 @@ class Requantize(FrameOp):
         values[self.result] = out
 
 
-_KERNEL_TYPES = (np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int64))
+_KERNEL_TYPES = tuple(np.dtype(t) for t in (np.float32, np.float64, np.int16, np.int32, np.int64))
+
+
+@dataclass(frozen=True)
+class Shift(FrameOp):
+    """clamp((x << left) >> right) by channel."""
+
+    x: int
+    left: Ints
+    right: Ints
+    low: int
+    high: int
+
+    def run(self, values: Values, goal: Frames | None) -> None:
+        """See the class."""
+        x = _get(values, self.x)
+        if x.dtype not in _KERNEL_TYPES:
+            x = x.astype(np.int64)
+        fits = self.low >= -(1 << 15) and self.high < 1 << 15
+        out = np.empty(x.shape, np.int16 if fits else np.int64) if goal is None else goal
+        kernels.shift_rows(x, self.left, self.right, self.low, self.high, out)
+        values[self.result] = out
 
 
 @dataclass(frozen=True)
@@ -197,6 +254,18 @@ class Elementwise(FrameOp):
 
 
 @dataclass(frozen=True)
+class Concat(FrameOp):
+    """Channels of several values side by side."""
+
+    xs: tuple[int, ...]
+
+    def run(self, values: Values, goal: Frames | None) -> None:
+        """See the class."""
+        parts = [_get(values, x) for x in self.xs]
+        values[self.result] = np.concatenate(parts, axis=-1, out=goal, casting="unsafe")
+
+
+@dataclass(frozen=True)
 class Split(FrameOp):
     """High byte to `result`, low byte to `low`."""
 
@@ -217,8 +286,23 @@ def gemm_dtype(bound: int) -> np.dtype[Any]:
     return np.dtype(np.float64 if bound < 1 << 53 else np.int64)
 
 
-def joined_op(joined: Joined, result: SSAValue, number: Callable[[SSAValue], int]) -> Sum:
+def _exact_product(
+    x: SSAValue, weight: Ints, bound: int, result: SSAValue, number: Callable[[SSAValue], int]
+) -> FrameOp:
+    """x W^T by the cheapest GEMM that is exact."""
+    width, signed = int_width(x)
+    held = byte_weights(weight) if width + (not signed) <= 16 else None
+    if held is not None:
+        return ByteMatmul(number(result), number(x), *int_range(width, signed=signed), held)
+    columns = np.ascontiguousarray(weight.T, dtype=gemm_dtype(bound))
+    return Matmul(number(result), number(x), columns)
+
+
+def joined_op(joined: Joined, result: SSAValue, number: Callable[[SSAValue], int]) -> FrameOp:
     """The executable form of joined products."""
+    if len(joined.parts) == 1:
+        ((x, weight),) = joined.parts
+        return _exact_product(x, weight, joined.bound, result, number)
     kind = gemm_dtype(joined.bound)
     xs = tuple(number(x) for x, _ in joined.parts)
     weights = tuple(np.ascontiguousarray(w.T, dtype=kind) for _, w in joined.parts)
@@ -237,18 +321,25 @@ def frame_op(
         MohaqError: the evaluator does not know it, or an operand has the wrong kind.
     """
     if isinstance(op, qnn.MatmulOp):
-        x = number(op.input)
         weight = constants.get(op.weight)
         if weight is None:
             raise MohaqError("a matrix product of two computed values cannot be evaluated")
-        kind = gemm_dtype(op.acc.bound.data)
         if op.acc.saturates:
+            x = number(op.input)
+            kind = gemm_dtype(op.acc.bound.data)
             columns = np.ascontiguousarray(weight.T, dtype=kind)
             low, high = int_range(op.acc.width.data)
             return SaturatingMatmul(
-                number(op.result), x, columns, np.abs(columns), weight, low, high
+                number(op.result),
+                x,
+                columns,
+                np.abs(columns),
+                weight,
+                np.ascontiguousarray(weight.T, dtype=np.int32),
+                low,
+                high,
             )
-        return Matmul(number(op.result), x, np.ascontiguousarray(weight.T, dtype=kind))
+        return _exact_product(op.input, weight, op.acc.bound.data, op.result, number)
     if isinstance(op, qnn.RequantizeOp):
         x = number(op.input)
         return Requantize(number(op.result), x, *_scales(op), *int_range(*_range(op.result)))
@@ -256,6 +347,12 @@ def frame_op(
         x = number(op.acc)
         shifted = constants[op.bias] << op.bias_shift.value.data
         return Bias(number(op.result), x, op.acc_shift.value.data, shifted)
+    if isinstance(op, qnn.ConcatOp) and not any(v in constants for v in op.operands):
+        xs = tuple(number(v) for v in op.operands)
+        return Concat(number(op.results[0]), xs)
+    if isinstance(op, qnn.ShrOp) and op.operands[0] not in constants:
+        x = number(op.operands[0])
+        return _shift(op, x, number(op.result))
     if isinstance(op, qnn.SplitOp):
         x = number(op.input)
         return Split(number(op.high), number(op.low), x)
@@ -286,8 +383,6 @@ def _function(op: Operation, tables: Mapping[str, tuple[int, ...]]) -> Callable[
         case qnn.ShlOp():
             amount = op.amount.value.data
             return lambda x: x << amount
-        case qnn.ShrOp():
-            return _shift(op)
         case qnn.RsubOp():
             constant = op.constant.value.data
             return lambda x: constant - x
@@ -302,8 +397,6 @@ def _function(op: Operation, tables: Mapping[str, tuple[int, ...]]) -> Callable[
             start = op.offset.value.data
             stop = start + op.size.value.data
             return lambda x: x[..., start:stop]
-        case qnn.ConcatOp():
-            return _concatenate
         case qnn.LookupOp():
             points = np.array(tables[op.table.root_reference.data], dtype=np.int64)
             return lambda x: interpolate(x, points)
@@ -311,18 +404,12 @@ def _function(op: Operation, tables: Mapping[str, tuple[int, ...]]) -> Callable[
             raise MohaqError(f"the evaluator cannot run '{op.name}' on frames")
 
 
-def _shift(op: qnn.ShrOp) -> Callable[[Ints], Ints]:
+def _shift(op: qnn.ShrOp, x: int, result: int) -> Shift:
     amounts = np.array(op.amounts(), dtype=np.int64)
     each = np.repeat(amounts, shape_of(op.result)[-1] // len(amounts))
     width, signed = int_width(op.result)
     low, high = int_range(width, signed=signed)
-    right, left = np.maximum(each, 0), np.maximum(-each, 0)
-    return lambda x: np.clip((x << left) >> right, low, high)
-
-
-def _concatenate(*parts: Ints) -> Ints:
-    joined: Ints = np.concatenate(parts, axis=-1)
-    return joined
+    return Shift(result, x, np.maximum(-each, 0), np.maximum(each, 0), low, high)
 
 
 def interpolate(x: Ints, points: Ints) -> Ints:
@@ -373,8 +460,8 @@ def fuse(ops: list[FrameOp], kept: set[int]) -> list[FrameOp]:
 def _reads(op: FrameOp) -> tuple[int, ...]:
     if isinstance(op, Elementwise):
         return tuple(n for n in op.operands if n is not None)
-    if isinstance(op, Sum):
+    if isinstance(op, (Sum, Concat)):
         return op.xs
-    if isinstance(op, (Matmul, SaturatingMatmul, Requantize, Bias, Split)):
+    if isinstance(op, (Matmul, ByteMatmul, SaturatingMatmul, Requantize, Shift, Bias, Split)):
         return (op.x,)
     raise MohaqError(f"unknown operation {type(op).__name__}")

@@ -205,4 +205,9 @@ def hypervolume(points: Sequence[Point], axes: Sequence[Objective], limits: Floa
     ]
     if not rows:
         return 0.0
-    return float(HV(ref_point=np.ones(len(axes)))(np.array(rows, dtype=np.float64)))
+    return hypervolume_of(np.array(rows, dtype=np.float64))
+
+
+def hypervolume_of(rows: FloatArray) -> float:
+    """Share of the unit box that points [n, M], as shares of the reference point, dominate."""
+    return float(HV(ref_point=np.ones(rows.shape[1]))(rows))

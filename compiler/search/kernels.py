@@ -31,18 +31,18 @@ ROW = 3 + OPERANDS + IMMEDIATES
 def requantize_rows(
     x: npt.NDArray[Any],
     multipliers: Ints,
+    halves: Ints,
     shifts: Ints,
     low: int,
     high: int,
     out: npt.NDArray[Any],
 ) -> None:
-    """out[n, c] = clamp((x[n, c] * m[c] + 2^(s[c]-1)) >> s[c]); x holds whole numbers."""
+    """out[n, c] = clamp((x[n, c] * m[c] + half[c]) >> s[c]); x holds whole numbers."""
     for n in range(x.shape[0]):
-        for c in range(x.shape[1]):
-            s = shifts[c]
-            half = (np.int64(1) << s) >> 1
-            y = (np.int64(x[n, c]) * multipliers[c] + half) >> s
-            out[n, c] = min(max(y, low), high)
+        row, to = x[n], out[n]
+        for c in range(row.shape[0]):
+            y = (np.int64(row[c]) * multipliers[c] + halves[c]) >> shifts[c]
+            to[c] = min(max(y, low), high)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -51,6 +51,7 @@ def bias_requantize_rows(
     acc_shift: int,
     bias: Ints,
     multipliers: Ints,
+    halves: Ints,
     shifts: Ints,
     low: int,
     high: int,
@@ -58,11 +59,58 @@ def bias_requantize_rows(
 ) -> None:
     """The same after x * 2^acc_shift + bias[c] (the bias is already shifted)."""
     for n in range(x.shape[0]):
-        for c in range(x.shape[1]):
-            s = shifts[c]
-            half = (np.int64(1) << s) >> 1
-            total = (np.int64(x[n, c]) << acc_shift) + bias[c]
-            out[n, c] = min(max((total * multipliers[c] + half) >> s, low), high)
+        row, to = x[n], out[n]
+        for c in range(row.shape[0]):
+            total = (np.int64(row[c]) << acc_shift) + bias[c]
+            y = (total * multipliers[c] + halves[c]) >> shifts[c]
+            to[c] = min(max(y, low), high)
+
+
+@numba.njit(cache=True, nogil=True)
+def shift_rows(
+    x: npt.NDArray[Any],
+    left: Ints,
+    right: Ints,
+    low: int,
+    high: int,
+    out: npt.NDArray[Any],
+) -> None:
+    """out[n, c] = clamp((x[n, c] << left[c]) >> right[c]); x holds whole numbers."""
+    for n in range(x.shape[0]):
+        row, to = x[n], out[n]
+        for c in range(row.shape[0]):
+            y = (np.int64(row[c]) << left[c]) >> right[c]
+            to[c] = min(max(y, low), high)
+
+
+@numba.njit(cache=True, nogil=True)
+def join_values(high: npt.NDArray[Any], low: npt.NDArray[Any], out: Ints) -> None:
+    """out = 256 high + low: products of the bytes of x."""
+    for n in range(out.shape[0]):
+        for c in range(out.shape[1]):
+            out[n, c] = (np.int64(high[n, c]) << 8) + np.int64(low[n, c])
+
+
+@numba.njit(cache=True, nogil=True)
+def join_weights(parts: npt.NDArray[Any], rows: Ints, out: Ints) -> None:
+    """out[n, c] = 256 parts[n, c] + parts[n, N + c] + 128 rows[n]: products with bytes of w."""
+    count = out.shape[1]
+    for n in range(out.shape[0]):
+        rest = rows[n] << 7
+        for c in range(count):
+            out[n, c] = (np.int64(parts[n, c]) << 8) + np.int64(parts[n, count + c]) + rest
+
+
+@numba.njit(cache=True, nogil=True)
+def join_both(high: npt.NDArray[Any], low: npt.NDArray[Any], rows: Ints, out: Ints) -> None:
+    """The same from the products of both bytes of x."""
+    count = out.shape[1]
+    for n in range(out.shape[0]):
+        rest = rows[n] << 7
+        for c in range(count):
+            middle = np.int64(high[n, count + c]) + np.int64(low[n, c])
+            total = (np.int64(high[n, c]) << 16) + (middle << 8)
+            out[n, c] = total + np.int64(low[n, count + c]) + rest
 
 
 @numba.njit(cache=True, nogil=True)
@@ -74,6 +122,20 @@ def saturating_sums(x: Ints, rows: Ints, where: Ints, low: int, high: int, out: 
         for k in range(rows.shape[1]):
             total = min(max(total + x[f, k] * rows[n, k], low), high)
         out[f, n] = total
+
+
+@numba.njit(cache=True, nogil=True)
+def saturating_rows(
+    x: Ints, columns: npt.NDArray[Any], where: Ints, low: int, high: int, out: Ints
+) -> None:
+    """The same for all n of the rows f at where [m]; columns is [K, N] of 16-bit numbers."""
+    for i in range(where.shape[0]):
+        total = out[where[i]]
+        total[:] = 0
+        for k in range(columns.shape[0]):
+            held, line = x[where[i], k], columns[k]
+            for n in range(total.shape[0]):
+                total[n] = min(max(total[n] + held * np.int64(line[n]), low), high)
 
 
 @numba.njit(cache=True, nogil=True)

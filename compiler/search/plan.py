@@ -7,7 +7,8 @@ All utterances lie one after the other as frames [N, C]. Runs of framewise opera
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,15 @@ from mohaq.compiler.dialects.types import int_width, shape_of
 from mohaq.compiler.program import Program
 from mohaq.compiler.search import frames, kernels
 from mohaq.compiler.search.frames import FrameOp, Frames, Ragged
+from mohaq.compiler.search.gemm import ByteWeights
 from mohaq.compiler.search.products import join_products
+from mohaq.compiler.search.scan_code import (
+    COMPILE_AFTER,
+    ScanCode,
+    body_for,
+    run_body,
+    scan_code,
+)
 from mohaq.compiler.search.tape import Tape, TapeBuilder
 
 Constant = npt.NDArray[np.int64]
@@ -84,9 +93,14 @@ class ScanStep:
     tape: Tape
     outputs: tuple[tuple[int, int, np.dtype[Any]], ...]
     """(register, channels, dtype)."""
+    code: ScanCode | None = None
+    """For scans that can be compiled."""
+    compile_after: int = COMPILE_AFTER
 
     def run(self, registers: list[Frames | None], batch: Ragged) -> None:
         """Execute over all utterances."""
+        if self._run_compiled(registers, batch):
+            return
         bases = sorted({view.register for view in self.inputs})
         arrays = [_columns(registers, View(b, 0, -1)) for b in bases]
         kind = np.dtype(np.int16 if all(a.dtype == np.int16 for a in arrays) else np.int64)
@@ -110,6 +124,32 @@ class ScanStep:
         for (register, _, _), out in zip(self.outputs, outs, strict=True):
             registers[register] = out
 
+    def _run_compiled(self, registers: list[Frames | None], batch: Ragged) -> bool:
+        if self.code is None:
+            return False
+        held = [_columns(registers, View(v.register, 0, -1)) for v in self.inputs]
+        if any(a.dtype != np.int16 for a in held) or any(
+            kind != np.int16 for _, _, kind in self.outputs
+        ):
+            return False
+        body = body_for(self.code, batch.frames, self.compile_after)
+        if body is None:
+            return False
+        outs = tuple(np.empty((batch.frames, size), dtype=dtype) for _, size, dtype in self.outputs)
+        run_body(
+            body,
+            self.code,
+            tuple(held),
+            np.array([v.first for v in self.inputs], dtype=np.int64),
+            self.tape.tables,
+            outs,
+            batch.ends,
+            self.tape.reverse,
+        )
+        for (register, _, _), out in zip(self.outputs, outs, strict=True):
+            registers[register] = out
+        return True
+
 
 def _columns(registers: list[Frames | None], view: View) -> Frames:
     held = registers[view.register]
@@ -127,6 +167,11 @@ class Plan:
     registers: int
     result: View
 
+    @cached_property
+    def nbytes(self) -> int:
+        """Bytes of all arrays: weights, scales, tables."""
+        return sum(_array_bytes(step) for step in self.steps)
+
     def run(self, frames_in: Frames, batch: Ragged) -> Frames:
         """Result frames [N, C] of input frames [N, F]."""
         registers: list[Frames | None] = [None] * self.registers
@@ -136,20 +181,36 @@ class Plan:
         return np.ascontiguousarray(_columns(registers, self.result))
 
 
-def compile_plan(program: Program) -> Plan:
+def _array_bytes(held: object) -> int:
+    """Bytes of the arrays inside dataclasses and tuples."""
+    if isinstance(held, (np.ndarray, ByteWeights)):
+        return int(held.nbytes)
+    if isinstance(held, tuple):
+        return sum(map(_array_bytes, held))
+    if is_dataclass(held):
+        return sum(_array_bytes(getattr(held, f.name)) for f in fields(held))
+    return 0
+
+
+def compile_plan(program: Program, *, compile_after: int = COMPILE_AFTER) -> Plan:
     """Compile a `qnn` program.
+
+    Args:
+        program: with one sequence input.
+        compile_after: unit steps that scans of one structure run before they get code of their own.
 
     Raises:
         MohaqError: it takes initial states, or holds what the evaluator does not run.
     """
-    return _Compiler(program).compile()
+    return _Compiler(program, compile_after).compile()
 
 
 class _Compiler:
     """State of one compilation."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, compile_after: int) -> None:
         self._program = program
+        self._compile_after = compile_after
         self._tables = functions_of(program.module.body.block.ops)
         self._constants: dict[SSAValue, Constant] = {}
         self._views: dict[SSAValue, View] = {}
@@ -258,7 +319,10 @@ class _Compiler:
             outputs.append((self._registers, size, held_dtype(value)))
             self._registers += 1
         inputs = tuple(self._views[v] for v in op.inputs)
-        self._steps.append(ScanStep(inputs, tape, tuple(outputs)))
+        code = scan_code(
+            tape.rows, tape.constants, np.array(tape.arguments), tape.emit, tape.states
+        )
+        self._steps.append(ScanStep(inputs, tape, tuple(outputs), code, self._compile_after))
 
 
 def _needed(ops: list[Operation], result: SSAValue) -> set[Operation]:

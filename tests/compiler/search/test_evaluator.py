@@ -19,6 +19,7 @@ from mohaq.compiler.analysis.storage import calibrated_table
 from mohaq.compiler.assignment import Slot
 from mohaq.compiler.data import Dataset
 from mohaq.compiler.diagnostics import MohaqError
+from mohaq.compiler.driver import lower_for_target
 from mohaq.compiler.interpreters.integer import run_integer
 from mohaq.compiler.metrics import evaluate, get_metric
 from mohaq.compiler.program import Program, argument_grids, result_grids
@@ -29,7 +30,7 @@ from mohaq.passes.calibrate import calibrate
 from mohaq.passes.lower_to_qnn import lower_to_qnn
 
 FREE = FreeBackend()
-TARGETS = ("reference", "bitfusion-s")
+TARGETS = ("reference", "bitfusion-s", "silago-mohaq")
 TARGET = BACKEND.load_target("reference")
 
 
@@ -66,10 +67,12 @@ def test_random_assignments(seed: int, lengths: list[int]) -> None:
     data = labelled(program, seed + 2, lengths=tuple(lengths))
     rng = np.random.default_rng(seed)
     one = evaluator(program, data)
+    compiled = Evaluator(program, FREE, TARGET, data, get_metric("fer"), compile_after=-1)
     for _ in range(2):
         widths = random_widths(program, rng)
         slow, legal = reference(program, FREE, TARGET, data, widths)
         assert_equal(one.outputs(widths), slow)
+        assert_equal(compiled.outputs(widths), slow)
         (grid,) = result_grids(legal.entry)
         assert grid is not None
         wanted = evaluate(get_metric("fer"), [dequantize(y, grid) for y in slow], data)
@@ -128,10 +131,15 @@ def test_targets(name: str) -> None:
         [rng.integers(0, space.upper + 1, size=(12, len(space.upper))), [space.upper]]
     )
     one = Evaluator(program, backend, target, data, get_metric("fer"))
+    compiled = Evaluator(program, backend, target, data, get_metric("fer"), compile_after=-1)
     for genome in genomes:
         widths = {s: int(v[0]) for s, v in space.widths(genome).items()}
-        slow, _ = reference(program, backend, target, data, widths)
+        legal = lower_for_target(program, backend, target, widths).legalized
+        (grid,) = argument_grids(legal.entry)
+        assert grid is not None
+        slow = [run_integer(legal, [quantize(x, grid)[:, None]])[0][:, 0] for x in data.inputs]
         assert_equal(one.outputs(widths), slow)
+        assert_equal(compiled.outputs(widths), slow)
 
 
 def test_saturated_inputs() -> None:
@@ -164,8 +172,8 @@ def test_shared_leading_layers_run_once_and_change_nothing() -> None:
     assert cold.counters()[0] == 0
 
 
-@given(limit=st.integers(0, 4000), seed=st.integers(0, 100))
-@settings(max_examples=10, deadline=None)
+@given(limit=st.integers(0, 400_000), seed=st.integers(0, 100))
+@settings(max_examples=8, deadline=None)
 def test_memory_stays_below_its_limit(limit: int, seed: int) -> None:
     program = calibrated(seed % 5)
     data = labelled(program)
