@@ -15,13 +15,11 @@ class FrameErrorRate:
 
     Attributes:
         uses_order: the search may score integers of one scale instead of real values.
-        counts: errors are never negative, and totals depend on the labels alone.
     """
 
     name: str = "fer"
     label_kinds: frozenset[str] = frozenset({"frame"})
     uses_order: bool = True
-    counts: bool = True
 
     def score(
         self, output: npt.NDArray[Any], label: npt.NDArray[Any], kind: str = "frame"

@@ -34,7 +34,7 @@ class EvaluatorRecipe:
         folder: the run folder.
         target: name of a target, or its file in the run folder.
         metric: name of the metric.
-        memory_bytes: limit of each worker's value memory.
+        memory_bytes: of layer values and compiled layers in each worker, beacons included.
         beacons: folder of retrained programs that jobs may name; empty: there are none.
     """
 

@@ -104,7 +104,7 @@ def search(
         options: timing and scheduling.
         observer: told of every evaluation and generation.
         name: of the model, for reports.
-        memory_bytes: layer values that each worker keeps.
+        memory_bytes: layer values and compiled layers that each worker keeps, beacons included.
         beacons: retrain candidates that quantization ruins, and what is near them with it.
         tell: told of the beacons' training.
 

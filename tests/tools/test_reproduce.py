@@ -152,6 +152,9 @@ def invoke(*args: str) -> tuple[int, str]:
         (("size", "--network", "huge", "--timit", "x"), "unknown model 'huge'"),
         (("size", "--timit", "x", "--corpus", "y"), "exclude each other"),
         (("size", "--timit", "/nowhere at all"), "no such folder"),
+        (("size", "--engine", "spark"), "no engine 'spark'"),
+        (("size", "--timeout", "0"), "a time limit is positive"),
+        (("size", "--memory", "lots"), "--memory takes a size, got 'lots'"),
     ],
 )
 def test_bad_arguments(args: tuple[str, ...], message: str, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from typer.testing import CliRunner, Result
 
 from mohaq.compiler.data import save_dataset
 from mohaq.compiler.diagnostics import MohaqError
+from mohaq.compiler.metrics.fer import FrameErrorRate
 from mohaq.compiler.search import engines
 from mohaq.compiler.search.engine import Engine, Evaluation, PortableRecipe
 from mohaq.compiler.search.engines import EngineOptions
@@ -281,7 +282,7 @@ def test_an_evaluation_that_raises_or_is_no_number(
     def raises(*_: object) -> None:
         raise ZeroDivisionError("the metric broke")
 
-    monkeypatch.setattr(Evaluator, "real_outputs", raises)
+    monkeypatch.setattr(FrameErrorRate, "score", raises)
     refused(search("-o", "raises"), "evaluations failed", "ZeroDivisionError: the metric broke")
     nan = Evaluation((math.nan,), (1.0,), math.nan)
     monkeypatch.setattr(Evaluator, "evaluate", lambda *_: nan)

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from mohaq.tools.commands import options as common
+
 if TYPE_CHECKING:
+    from mohaq.compiler.search.engines import EngineName
     from mohaq.tools.reproduce.experiments import Accounting
 
 
@@ -51,7 +54,12 @@ def reproduce(
         typer.Option("--beacon-epochs", help="Of each (10; the paper's code: 20).", min=1),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", "-s", help="Of all random choices.")] = 1,
-    workers: Annotated[int, typer.Option("--workers", "-j", help="Processes; 0: this one.")] = 0,
+    engine: common.Engine = "local",
+    workers: common.Workers = 0,
+    address: common.Address = None,
+    timeout: common.Timeout = None,
+    retries: common.Retries = 2,
+    memory: common.Memory = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="8 generations on 30 utterances, to see it work.")
     ] = False,
@@ -65,6 +73,8 @@ def reproduce(
     Example:  mohaq reproduce beacon --timit ~/TIMIT -j 2
     """
     from mohaq.compiler.diagnostics import MohaqError, did_you_mean
+    from mohaq.compiler.search.engines import EngineOptions
+    from mohaq.compiler.search.evaluator import DEFAULT_MEMORY
     from mohaq.tools.reproduce.experiments import find_experiment
     from mohaq.tools.reproduce.run import ReproduceOptions, run_reproduction
     from mohaq.tools.speech.networks import check_name
@@ -75,6 +85,8 @@ def reproduce(
             f"no accounting '{accounting}'", hint=did_you_mean(accounting, ("paper", "true"))
         )
     check_name(network)
+    running = EngineOptions(cast("EngineName", engine), workers, address, timeout, retries)
+    cache = DEFAULT_MEMORY if memory is None else common.memory_bytes(memory)
     if timit is None and (network != "default" or train_epochs is not None):
         raise MohaqError("--network and --train-epochs go with --timit only")
     if timit is not None and corpus is not None:
@@ -83,6 +95,7 @@ def reproduce(
         chosen,
         ReproduceOptions(
             out, cast("Accounting", accounting), timit, corpus, network, train_epochs,
-            generations, utterances, metric, beacon_most, beacon_epochs, seed, workers, quick,
+            generations, utterances, metric, beacon_most, beacon_epochs, seed,
+            running, cache, quick,
         ),
     )  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from mohaq.compiler.search.beacon_settings import BeaconSearch, BeaconSettings, 
 from mohaq.compiler.search.beacon_store import BeaconStore
 from mohaq.compiler.search.beacons import STORE_FOLDER
 from mohaq.compiler.search.engines import EngineOptions
+from mohaq.compiler.search.evaluator import DEFAULT_MEMORY
 from mohaq.compiler.search.front import Point, SearchResult
 from mohaq.compiler.search.problem import SearchProblem
 from mohaq.compiler.search.scoring import score
@@ -72,7 +73,8 @@ class ReproduceOptions:
     most: int | None = None
     epochs: int | None = None
     seed: int = 1
-    workers: int = 0
+    engine: EngineOptions = field(default_factory=EngineOptions)
+    memory_bytes: int = DEFAULT_MEMORY
     quick: bool = False
 
 
@@ -204,7 +206,8 @@ def _search(
             data=data,
             out=folder,
             settings=bounds.settings,
-            engine=EngineOptions(workers=options.workers),
+            engine=options.engine,
+            memory_bytes=options.memory_bytes,
             observer=observer,
             name="speech" if options.timit is None else str(options.out / "start"),
             beacons=beacons,

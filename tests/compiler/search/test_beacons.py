@@ -35,6 +35,7 @@ from mohaq.compiler.search.beacon_settings import (
 )
 from mohaq.compiler.search.beacon_store import BeaconStore
 from mohaq.compiler.search.engine import Job
+from mohaq.compiler.search.engines import EngineName
 from mohaq.compiler.search.evaluator import Evaluator
 from mohaq.compiler.search.front import FRONT_FILE
 from mohaq.compiler.search.local import local_engine
@@ -135,14 +136,15 @@ def test_reference_rows_are_those_of_plain_quantization(
     assert "beacons" not in front(tmp_path)
 
 
+@pytest.mark.parametrize("engine", ["local", "dask"])
 def test_workers_give_the_same_bytes_and_a_store_trains_nothing(
-    program: Program, data: Dataset, plain: Path, tmp_path: Path
+    engine: EngineName, program: Program, data: Dataset, plain: Path, tmp_path: Path
 ) -> None:
     store, said = tmp_path / "store", list[str]()
     shutil.copytree(plain / "beacons", store)
     given = beacons(program)
     search(
-        program, data=data, out=tmp_path / "run", workers=2, tell=said.append,
+        program, data=data, out=tmp_path / "run", engine=engine, workers=2, tell=said.append,
         beacons=BeaconSearch(given.train, given.validation, given.settings, store), **SMALL,
     )  # fmt: skip
     assert said == []

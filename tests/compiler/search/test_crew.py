@@ -21,6 +21,7 @@ from mohaq.compiler.search import engines
 from mohaq.compiler.search.crew import CrewEngine, Finished, Lost, StartFailures, check_versions
 from mohaq.compiler.search.engine import Evaluation, Failure, Job, Outcome
 from mohaq.compiler.search.engines import EngineOptions
+from mohaq.compiler.search.evaluator import Evaluator
 from mohaq.compiler.search.recipe import EvaluatorRecipe, write_inputs
 from mohaq.compiler.search.search import search
 from mohaq.compiler.search.wire import (
@@ -204,6 +205,8 @@ def test_a_packed_evaluator_is_the_same(tmp_path: Path, own_target: bool) -> Non
     widths = {Slot(layer, slot): 4 for layer in ("l0", "pr1", "l1", "fc") for slot in ("weight", "input")}  # fmt: skip
     mine, theirs = recipe.build(), there.build()
     assert mine.evaluate(widths) == theirs.evaluate(widths)
+    assert isinstance(mine, Evaluator)
+    assert isinstance(theirs, Evaluator)
     for one, other in zip(mine.outputs(widths), theirs.outputs(widths), strict=True):
         np.testing.assert_array_equal(one, other)
 
