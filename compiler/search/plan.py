@@ -22,7 +22,7 @@ from mohaq.compiler.dialects.param import LoadOp
 from mohaq.compiler.dialects.qnn.table import functions_of
 from mohaq.compiler.dialects.types import int_width, shape_of
 from mohaq.compiler.program import Program
-from mohaq.compiler.search import frames, kernels
+from mohaq.compiler.search import frame_code, frames, kernels
 from mohaq.compiler.search.frames import FrameOp, Frames, Ragged
 from mohaq.compiler.search.gemm import ByteWeights
 from mohaq.compiler.search.products import join_products
@@ -292,14 +292,14 @@ class _Compiler:
             if op in gone:
                 continue
             if op in joined:
-                ops.append(frames.joined_op(joined[op], op.results[0], number))
+                ops.append(frame_code.joined_op(joined[op], op.results[0], number))
                 continue
-            ops.append(frames.frame_op(op, number, self._constants, self._tables))
+            ops.append(frame_code.frame_op(op, number, self._constants, self._tables))
         if ops:
             self._steps.append(
                 FrameStep(
                     tuple(sources),
-                    tuple(frames.fuse(ops, {numbers[v] for v in kept})),
+                    tuple(frame_code.fuse(ops, {numbers[v] for v in kept})),
                     tuple(
                         (numbers[v], register, shape_of(v)[-1], held_dtype(v))
                         for v, register in kept.items()

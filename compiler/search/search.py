@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import version
@@ -16,6 +17,7 @@ from mohaq.backends.base import IntArray, Options, Target, Workload
 from mohaq.backends.registry import find_target
 from mohaq.compiler.analysis.storage import calibrated_table
 from mohaq.compiler.data import Dataset
+from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.interpreters.float_nn import run_float
 from mohaq.compiler.metrics import Metric, check_labels, get_metric
 from mohaq.compiler.program import Program
@@ -297,12 +299,26 @@ def _header(decides: Mapping[str, str], settings: SearchSettings) -> dict[str, s
 def _float_error(
     program: Program, data: Dataset, metric: Metric, record: Record, context: str
 ) -> Evaluation | None:
-    """Error of the float program; kept in the record like a candidate."""
+    """Error of the float program; kept in the record like a candidate.
+
+    Raises:
+        MohaqError: the metric cannot score it, so it will score no candidate.
+    """
     job = Job(f"float:{context}", ())
     known = record.get(job.key)
     if known is None:
         outputs = [run_float(program, [x[:, None, :]])[0][:, 0] for x in data.inputs]
-        known = Outcome(job.key, score(metric, outputs, data))
+        where = f"metric '{metric.name}', outputs of the float program"
+        try:
+            found = score(metric, outputs, data)
+        except MohaqError:
+            raise
+        except Exception as error:  # another package's code
+            why = f"{type(error).__name__}: {error}"
+            raise MohaqError("the metric failed", where=where, why=why) from error
+        if not math.isfinite(found.value):
+            raise MohaqError(f"the error is {found.value}", where=where)
+        known = Outcome(job.key, found)
         record.put(0, job, known)
     return good(known)
 

@@ -14,7 +14,7 @@ from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import qnn
 from mohaq.compiler.dialects.types import int_range, int_width, shape_of
 from mohaq.compiler.search import kernels
-from mohaq.compiler.search.frames import interpolate
+from mohaq.compiler.search.frame_code import interpolate
 from mohaq.compiler.search.fusion import Fused, fuse
 from mohaq.compiler.search.kernels import Ints
 

@@ -282,8 +282,20 @@ def test_an_evaluation_that_raises_or_is_no_number(
     def raises(*_: object) -> None:
         raise ZeroDivisionError("the metric broke")
 
-    monkeypatch.setattr(FrameErrorRate, "score", raises)
+    monkeypatch.setattr(Evaluator, "evaluate", raises)
     refused(search("-o", "raises"), "evaluations failed", "ZeroDivisionError: the metric broke")
     nan = Evaluation((math.nan,), (1.0,), math.nan)
     monkeypatch.setattr(Evaluator, "evaluate", lambda *_: nan)
     refused(search("-o", "nan"), "evaluations failed", "the error is nan")
+
+
+def test_a_metric_that_cannot_score_the_float_program(
+    search: Search, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def raises(*_: object) -> None:
+        raise ZeroDivisionError("the metric broke")
+
+    monkeypatch.setattr(FrameErrorRate, "score", raises)
+    refused(search("-o", "raises"), "the metric failed", "'fer'", "ZeroDivisionError: the metric")
+    monkeypatch.setattr(FrameErrorRate, "score", lambda *_: (math.nan, 1.0))
+    refused(search("-o", "nan"), "the error is nan", "outputs of the float program")

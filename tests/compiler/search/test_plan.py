@@ -15,7 +15,8 @@ from mohaq.compiler.dialects.types import DYNAMIC, element_of, int_tensor
 from mohaq.compiler.interpreters.integer import run_integer
 from mohaq.compiler.parameters import ParameterStore, storage_dtype, tensor_type
 from mohaq.compiler.program import ENTRY, Program
-from mohaq.compiler.search.frames import Ragged, gemm_dtype
+from mohaq.compiler.search.frame_code import gemm_dtype
+from mohaq.compiler.search.frames import Ragged
 from mohaq.compiler.search.plan import compile_plan
 
 LENGTHS = (5, 1, 8)
