@@ -70,9 +70,8 @@ def test_one_file_for_each_pass(net: Path, capsys: Capture) -> None:
     assert names == [
         "00-input.mlir", "01-uniform.mlir", "02-lower-to-qnn.mlir", "03-simplify-integers.mlir",
     ]  # fmt: skip
-    assert (
-        Path("dump/03-simplify-integers.mlir").read_text() == Path("out/program.mlir").read_text()
-    )
+    assert "nn.linear" in Path("dump/01-uniform.mlir").read_text()
+    assert "qnn.matmul" in Path("dump/03-simplify-integers.mlir").read_text()
     assert main([str(net), "-p", INTEGERS, "-o", "out2", "--dump-dir", "dump"]) == 2
     assert "not empty" in capsys.readouterr().err
 
