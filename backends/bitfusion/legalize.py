@@ -2,7 +2,8 @@
 
 Local to each operation: what a layer becomes depends on that layer alone.
 
-0. A product inside a recurrence whose rows are cut into gates becomes one product a gate.
+0. A state with fewer channels than units gets zeros behind them; a product inside a recurrence
+   whose rows are cut into gates becomes one product a gate.
 1. 16-bit operands of products are split: x = 256 high + low with a signed high and an unsigned
    low byte. Each pass multiplies operands of at most 8 bits into 32-bit accumulators; the
    passes are joined exactly with shifts and adds.
@@ -25,6 +26,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from mohaq.backends.base import IllegalAssignment
 from mohaq.backends.bitfusion.gates import cut_gates
+from mohaq.backends.bitfusion.projection import pad_projections
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import qnn
 from mohaq.compiler.dialects.param import DeclareOp, LoadOp
@@ -75,6 +77,7 @@ def legalize(program: Program) -> Program:
         MohaqError: operand widths that the target does not have.
     """
     made = program.clone()
+    pad_projections(made)
     cut_gates(made)
     work = _Legalizer(made)
     for op in list(made.entry.body.walk()):
