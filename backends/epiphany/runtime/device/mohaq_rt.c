@@ -5,6 +5,13 @@
 
 #define MOHAQ_BANK0 __attribute__((section(".data_bank0"), aligned(8)))
 
+/* Filled by the loader at 0x28 (mohaq_start.S, device.ldf). */
+struct group {
+    uint32_t objtype, chiptype, group_id, group_row, group_col, group_rows, group_cols;
+    uint32_t core_row, core_col, padding;
+};
+extern volatile struct group mohaq_group;
+
 typedef volatile uint32_t word;
 typedef volatile uint32_t __attribute__((may_alias)) remote_word;
 typedef volatile uint64_t __attribute__((may_alias)) remote_pair;
@@ -36,7 +43,9 @@ static uint32_t barriers MOHAQ_BANK0 = 1;
 
 #define COMPILER_FENCE() __asm__ __volatile__("" ::: "memory")
 
-static void find_place(void)
+/* Called by the start-up code. */
+void mohaq_find_place(void);
+void mohaq_find_place(void)
 {
     uint32_t id;
     uint32_t row = mohaq_group.core_row, col = mohaq_group.core_col;
@@ -47,17 +56,13 @@ static void find_place(void)
     mohaq_place.first = (id - (row << 6) - col) << 20;
 }
 
-int mohaq_wait_start(struct mohaq_launch *launch)
+int mohaq_wait_start(void)
 {
     static const uint32_t full = 0xFFFFFFFFu;
-    if (mohaq_mailbox.state == MOHAQ_LOADED)
-        find_place();
     mohaq_mailbox.state = MOHAQ_WAITING;
     while (mohaq_mailbox.go == mohaq_mailbox.done) {
     }
-    launch->number = mohaq_mailbox.go;
-    launch->steps = mohaq_mailbox.steps;
-    launch->sequence = mohaq_mailbox.sequence;
+    mohaq_mailbox.launches++;
     mohaq_mailbox.state = MOHAQ_RUNNING;
     __asm__ __volatile__("movts ctimer0, %0" ::"r"(full)); /* counts down: mohaq_start.S */
     mohaq_barrier();
@@ -72,7 +77,7 @@ void mohaq_done(void)
     __asm__ __volatile__("movfs %0, ctimer0" : "=r"(left));
     mohaq_mailbox.cycles = ~left;
     mohaq_mailbox.done = number;
-    ((word *)MOHAQ_DRAM_BASE)[mohaq_place.core] = number;
+    ((word *)(MOHAQ_DRAM_ADDRESS + MOHAQ_FLAGS_OFFSET))[mohaq_place.core] = number;
 }
 
 void mohaq_fail(uint32_t code, uint32_t detail)
@@ -115,27 +120,14 @@ void mohaq_barrier(void)
 void mohaq_push(uint32_t core, void *dst, const void *src, uint32_t bytes)
 {
     uint32_t to = (uint32_t)mohaq_remote(core, dst), from = (uint32_t)src;
-    uint32_t end = from + bytes, alignment = to | from | bytes;
+    uint32_t end = from + bytes;
     COMPILER_FENCE();
-    if ((alignment & 7) == 0)
+    if (((to | from | bytes) & 7) == 0)
         for (; from != end; from += 8, to += 8)
             *(remote_pair *)to = *(source_pair *)from;
-    else if ((alignment & 3) == 0)
+    else
         for (; from != end; from += 4, to += 4)
             *(remote_word *)to = *(source_word *)from;
-    else
-        for (; from != end; from++, to++)
-            *(volatile uint8_t *)to = *(const uint8_t *)from;
-}
-
-void mohaq_push_all(void *dst, const void *src, uint32_t bytes)
-{
-    uint32_t own = mohaq_place.core, core;
-    /* Begins after itself, so that cores do not all write to the same one at the same time. */
-    for (core = own + 1; core < MOHAQ_CORES; core++)
-        mohaq_push(core, dst, src, bytes);
-    for (core = 0; core < own; core++)
-        mohaq_push(core, dst, src, bytes);
 }
 
 void mohaq_dma_start(int channel, void *dst, const void *src, uint32_t bytes)

@@ -4,8 +4,8 @@
  * mohaq_rt.c and device.ldf replace the C start-up and e-lib), and a host compiler with
  * -DMOHAQ_STANDIN, where standin/standin.c plays the chip with threads.
  *
- * model.h (generated) gives the geometry (MOHAQ_ROWS, MOHAQ_COLS, ...), the bank addresses and
- * struct mohaq_bank1, mohaq_bank2, mohaq_bank3: everything that a core keeps between functions.
+ * Generated: model.h gives the geometry and where things lie in shared DRAM, memory.h the structs
+ * mohaq_bank1, mohaq_bank2, mohaq_bank3: everything that a core keeps between functions.
  */
 #ifndef MOHAQ_RT_H
 #define MOHAQ_RT_H
@@ -14,57 +14,54 @@
 #include <stdint.h>
 
 #include "model.h"
+
+#include "memory.h"
 #include "mohaq_protocol.h"
 
-#define MOHAQ_CORES (MOHAQ_ROWS * MOHAQ_COLS)
+_Static_assert(MOHAQ_CORES == MOHAQ_ROWS * MOHAQ_COLS, "cores are rows times columns");
+_Static_assert((MOHAQ_COLS & (MOHAQ_COLS - 1)) == 0, "columns are a power of two");
+_Static_assert(MOHAQ_BANK_BYTES % 8 == 0, "banks begin at multiples of 8");
+_Static_assert(sizeof(struct mohaq_bank1) <= MOHAQ_BANK_BYTES, "bank 1 overflows");
+_Static_assert(sizeof(struct mohaq_bank2) <= MOHAQ_BANK_BYTES, "bank 2 overflows");
+_Static_assert(sizeof(struct mohaq_bank3) <= MOHAQ_BANK_BYTES, "bank 3 overflows");
+_Static_assert(MOHAQ_JOB_BYTES >= MOHAQ_FLAGS_OFFSET + 4 * MOHAQ_CORES, "no room for done flags");
+_Static_assert(MOHAQ_WEIGHTS_OFFSET >= MOHAQ_JOB_BYTES, "weights lie over the job block");
 
-_Static_assert(sizeof(struct mohaq_bank1) <= MOHAQ_BANK1_BYTES, "bank 1 overflows");
-_Static_assert(sizeof(struct mohaq_bank2) <= MOHAQ_BANK2_BYTES, "bank 2 overflows");
-_Static_assert(sizeof(struct mohaq_bank3) <= MOHAQ_BANK3_BYTES, "bank 3 overflows");
-_Static_assert(MOHAQ_DRAM_BYTES >= MOHAQ_DRAM_FIRST, "shared DRAM begins with the done flags");
-
-/* What the host asks for: one sequence (or one piece of it). */
-struct mohaq_launch {
-    uint32_t number;   /* 1, 2, ... */
-    uint32_t steps;    /* time steps of this launch */
-    uint32_t sequence; /* which sequence of the batch, for programs that care */
-};
-
-/* The program of a core (generated, device/main.c):
+/* A core's program (generated, device/main.c):
  *
  *     MOHAQ_DEFINE_BANKS
- *     void mohaq_main(void)
+ *     int MOHAQ_DEVICE_MAIN(void)
  *     {
- *         struct mohaq_launch launch;
- *         while (mohaq_wait_start(&launch)) { ...; mohaq_done(); }
+ *         setup();
+ *         while (mohaq_wait_start()) { run(); mohaq_done(); }
+ *         return 0;
  *     }
  */
-void mohaq_main(void);
+#define MOHAQ_DEVICE_MAIN mohaq_main
+int mohaq_main(void);
 
-/* Waits for the host, then for all cores (one barrier). Never returns 0 on the chip; the stand-in
- * returns 0 when the host has finished. */
-int mohaq_wait_start(struct mohaq_launch *launch);
+/* Waits for the host, then for all cores (one barrier). Returns 1; the stand-in also 0, when the
+ * host has finished. */
+int mohaq_wait_start(void);
 
 /* Tells the host that this core's results are in shared DRAM. No barrier. */
 void mohaq_done(void);
 
-/* Stops this core and reports CODE (not 0) and DETAIL to the host. */
+/* Stops this core and reports code (>= MOHAQ_ERROR_PROGRAM) and detail to the host. */
 void mohaq_fail(uint32_t code, uint32_t detail) __attribute__((noreturn));
 
 /* Waits until all cores have arrived. What a core pushed before is there for its receiver after. */
 void mohaq_barrier(void);
 
-/* Stores into the same place of another core's memory: dst is this core's address of it. Bytes go
- * in words of 8, 4 or 1, the widest that both addresses and the length allow. Arrival is certain
- * only after a barrier. */
+/* Stores into the same place of another core's memory: dst is this core's address of it. All of
+ * dst, src and bytes are multiples of 4; stores are 8 bytes wide when all are multiples of 8.
+ * Arrival is certain only after a barrier. */
 void mohaq_push(uint32_t core, void *dst, const void *src, uint32_t bytes);
 
-/* The same to all other cores, nearest row first. */
-void mohaq_push_all(void *dst, const void *src, uint32_t bytes);
-
-/* Starts a copy on channel 0 or 1 between this core's memory and shared DRAM, either way. Both
- * addresses and the length are multiples of 8; the length is below 512 KB. The target is
- * undefined and the source may not change until mohaq_dma_wait. Length 0 does nothing. */
+/* Starts a copy on channel 0 or 1 between this core's memory and shared DRAM, either way, after
+ * the earlier one on this channel. Both addresses and the length are multiples of 8, the length is
+ * below 512 KB. The target is undefined and the source may not change until mohaq_dma_wait.
+ * Length 0 does nothing. */
 void mohaq_dma_start(int channel, void *dst, const void *src, uint32_t bytes);
 
 /* Waits for the copy; returns at once when none runs. */
@@ -79,26 +76,20 @@ void mohaq_dma_wait(int channel);
 #define MOHAQ_BANK2 __attribute__((section(".data_bank2"), aligned(8)))
 #define MOHAQ_BANK3 __attribute__((section(".data_bank3"), aligned(8)))
 #define MOHAQ_TEXT0 __attribute__((section(".text_bank0")))
+#define MOHAQ_CONST __attribute__((section(".const_bank3"), aligned(8)))
 
 #define MOHAQ_DEFINE_BANKS                                   \
-    struct mohaq_bank1 mohaq_data_bank1 MOHAQ_BANK1 = {0}; \
-    struct mohaq_bank2 mohaq_data_bank2 MOHAQ_BANK2 = {0}; \
-    struct mohaq_bank3 mohaq_data_bank3 MOHAQ_BANK3 = {0};
+    struct mohaq_bank1 mohaq_bank1_data MOHAQ_BANK1 = {0}; \
+    struct mohaq_bank2 mohaq_bank2_data MOHAQ_BANK2 = {0}; \
+    struct mohaq_bank3 mohaq_bank3_data MOHAQ_BANK3 = {0};
 
-extern struct mohaq_bank1 mohaq_data_bank1;
-extern struct mohaq_bank2 mohaq_data_bank2;
-extern struct mohaq_bank3 mohaq_data_bank3;
+extern struct mohaq_bank1 mohaq_bank1_data;
+extern struct mohaq_bank2 mohaq_bank2_data;
+extern struct mohaq_bank3 mohaq_bank3_data;
 
-#define MOHAQ_LOCAL(bank) (&mohaq_data_##bank)
+#define MOHAQ_LOCAL(bank) (&mohaq_bank##bank##_data)
 
-/* Written by the loader at 0x28 (see device.ldf). */
-struct mohaq_group {
-    uint32_t objtype, chiptype, group_id, group_row, group_col, group_rows, group_cols;
-    uint32_t core_row, core_col, padding;
-};
-extern volatile struct mohaq_group mohaq_group;
-
-/* This core's place in the group, kept by the start-up code. */
+/* This core's place in the group, kept by mohaq_rt.c. */
 struct mohaq_place {
     uint32_t core;  /* row major index */
     uint32_t first; /* global address of core 0's memory */
@@ -108,19 +99,19 @@ extern struct mohaq_place mohaq_place;
 static inline uint32_t mohaq_core(void) { return mohaq_place.core; }
 static inline uint32_t mohaq_cores(void) { return MOHAQ_CORES; }
 
-/* Row and column without a division: meshes are powers of two wide. */
-_Static_assert((MOHAQ_COLS & (MOHAQ_COLS - 1)) == 0, "columns are a power of two");
-
 static inline void *mohaq_remote(uint32_t core, void *local)
 {
     uint32_t row = core / MOHAQ_COLS, col = core % MOHAQ_COLS;
     return (void *)(mohaq_place.first + (row << 26) + (col << 20) + (uint32_t)local);
 }
 
-static inline void *mohaq_dram(uint32_t offset) { return (void *)(MOHAQ_DRAM_BASE + offset); }
+static inline void *mohaq_dram(uint32_t offset)
+{
+    return (void *)(MOHAQ_DRAM_ADDRESS + offset);
+}
 
-#define MOHAQ_LAYER(number) ((void)0)
-#define MOHAQ_COUNT_KERNEL(name, k) ((void)0)
+#define mohaq_phase(phase) ((void)(phase))
+#define MOHAQ_COUNT_KERNEL(id, k) ((void)0)
 #define MOHAQ_COUNT_ELEMENTS(kind, count) ((void)0)
 
 /* ---------------------------------------------------------------- the stand-in */
@@ -130,30 +121,27 @@ static inline void *mohaq_dram(uint32_t offset) { return (void *)(MOHAQ_DRAM_BAS
 #define MOHAQ_BANK2
 #define MOHAQ_BANK3
 #define MOHAQ_TEXT0
+#define MOHAQ_CONST
 #define MOHAQ_DEFINE_BANKS
 
-/* This core's memory, MOHAQ_LOCAL_BYTES long. */
+/* The memory of the core that this thread plays: 4 * MOHAQ_BANK_BYTES. */
 extern _Thread_local unsigned char *mohaq_standin_memory;
 
-#define MOHAQ_LOCAL_ORIGIN_bank1 MOHAQ_BANK1_ORIGIN
-#define MOHAQ_LOCAL_ORIGIN_bank2 MOHAQ_BANK2_ORIGIN
-#define MOHAQ_LOCAL_ORIGIN_bank3 MOHAQ_BANK3_ORIGIN
-#define MOHAQ_LOCAL(bank) \
-    ((struct mohaq_##bank *)(void *)(mohaq_standin_memory + MOHAQ_LOCAL_ORIGIN_##bank))
+#define MOHAQ_LOCAL(bank)                                                                     \
+    ((struct mohaq_bank##bank *)(void *)(mohaq_standin_memory + (bank) * MOHAQ_BANK_BYTES))
 
 uint32_t mohaq_core(void);
 static inline uint32_t mohaq_cores(void) { return MOHAQ_CORES; }
 void *mohaq_remote(uint32_t core, void *local);
 void *mohaq_dram(uint32_t offset);
 
-/* Counters: what follows belongs to layer NUMBER; one call of kernel NAME (a string) with size K;
- * COUNT elements of an elementwise loop KIND (a string). */
-void mohaq_standin_layer(uint32_t number);
-void mohaq_standin_count(const char *kind, const char *name, uint32_t size, uint32_t count);
-#define MOHAQ_LAYER(number) mohaq_standin_layer(number)
-#define MOHAQ_COUNT_KERNEL(name, k) mohaq_standin_count("kernel", name, (uint32_t)(k), 1)
-#define MOHAQ_COUNT_ELEMENTS(kind, count) \
-    mohaq_standin_count("elements", kind, (uint32_t)(count), 1)
+/* Counters: what follows belongs to this phase (< MOHAQ_PHASES); one call of kernel id with size
+ * k; one elementwise loop of a kind (< 16) over count elements. */
+void mohaq_phase(uint32_t phase);
+void mohaq_standin_kernel(uint32_t id, uint32_t k);
+void mohaq_standin_elements(uint32_t kind, uint32_t count);
+#define MOHAQ_COUNT_KERNEL(id, k) mohaq_standin_kernel((uint32_t)(id), (uint32_t)(k))
+#define MOHAQ_COUNT_ELEMENTS(kind, count) mohaq_standin_elements((uint32_t)(kind), (uint32_t)(count))
 
 #else
 #error "compile with an Epiphany compiler, or with -DMOHAQ_STANDIN for the stand-in"

@@ -72,6 +72,9 @@ C(mohaq_group):
     movts iret, r0
     rti
 .Lrun:
+    mov r3, %low(C(mohaq_find_place))
+    movt r3, %high(C(mohaq_find_place))
+    jalr r3
     mov r3, %low(C(mohaq_main))
     movt r3, %high(C(mohaq_main))
     jalr r3
