@@ -214,12 +214,22 @@ static void deliver_late_pushes(void)
     standin_self->last_late = &standin_self->first_late;
 }
 
-/* With the lock: some cores wait at a barrier, all others for the host. */
+static volatile struct mohaq_mailbox *mailbox_of(struct core *core)
+{
+    return (volatile struct mohaq_mailbox *)(void *)(core->memory + MOHAQ_MAILBOX);
+}
+
+/* With the lock: the others have finished the launch that some at the barrier are still in. */
 static void check_deadlock(void)
 {
-    if (standin.arrived > 0 && standin.arrived + standin.idle == MOHAQ_CORES)
+    uint32_t launch = mailbox_of(standin_self)->go, finished = 0;
+    if (standin.arrived == 0 || standin.finished == 0)
+        return;
+    for (uint32_t i = 0; i < MOHAQ_CORES; i++)
+        finished += mailbox_of(&standin.cores[i])->done == launch;
+    if (finished > 0 && standin.arrived + finished == MOHAQ_CORES)
         standin_mistake("%u cores wait at a barrier that %u others never reach",
-                        (unsigned)standin.arrived, (unsigned)standin.idle);
+                        (unsigned)standin.arrived, (unsigned)finished);
 }
 
 static void barrier(uint32_t phase)
@@ -245,25 +255,17 @@ void mohaq_barrier(void) { barrier(standin_self->phase); }
 
 /* ---------------------------------------------------------------- the host's orders */
 
-static volatile struct mohaq_mailbox *mailbox_of(struct core *core)
-{
-    return (volatile struct mohaq_mailbox *)(void *)(core->memory + MOHAQ_MAILBOX);
-}
-
 int mohaq_wait_start(void)
 {
     volatile struct mohaq_mailbox *box = mailbox_of(standin_self);
     int closing;
     pthread_mutex_lock(&standin.lock);
     box->state = MOHAQ_WAITING;
-    standin.idle++;
-    check_deadlock();
     while (box->go == box->done && standin.state != STANDIN_CLOSING)
         pthread_cond_wait(&standin.go, &standin.lock);
     closing = standin.state == STANDIN_CLOSING;
     if (!closing) {
-        standin.idle--;
-        box->launches++;
+        standin.finished -= box->launches++ > 0;
         box->state = MOHAQ_RUNNING;
     }
     pthread_mutex_unlock(&standin.lock);
@@ -284,6 +286,8 @@ void mohaq_done(void)
     pthread_mutex_lock(&standin.lock);
     number = box->go;
     box->done = number;
+    standin.finished++;
+    check_deadlock();
     standin_copy(standin.dram + MOHAQ_FLAGS_OFFSET + 4 * standin_self->index,
                  (const unsigned char *)&number, sizeof number);
     pthread_cond_signal(&standin.host);

@@ -70,7 +70,7 @@ struct standin {
     pthread_mutex_t lock;
     pthread_cond_t host, go, barrier;
     enum standin_state state;
-    uint32_t arrived, idle;
+    uint32_t arrived, finished;
     uint64_t barriers;
     struct core cores[MOHAQ_CORES];
     unsigned char *dram;
