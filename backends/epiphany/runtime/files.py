@@ -22,9 +22,7 @@ def static_files() -> dict[str, str]:
     return found
 
 
-def readme(
-    title: str, rows: int, cols: int, inputs: Sequence[str], outputs: Sequence[str]
-) -> str:
+def readme(title: str, rows: int, cols: int, inputs: Sequence[str], outputs: Sequence[str]) -> str:
     """Text of README.md; `inputs` and `outputs` describe one array each, as Markdown."""
     text = (files(__name__.rpartition(".")[0]) / "project" / "README.md").read_text("utf-8")
     values = {

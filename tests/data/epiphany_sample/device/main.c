@@ -1,12 +1,24 @@
-/* Sample program: weights stay in the cores, one exchange and one barrier a step. BUG plants a
- * mistake that the stand-in must notice. */
+/* Sample program: weights stay in the cores, one exchange and one barrier a step. The test plants
+ * a mistake that the stand-in must notice. */
 #include "mohaq_rt.h"
 
-#ifndef BUG
-#define BUG 0
-#endif
-enum { NO_BARRIER = 1, NO_WAIT, TO_ITSELF, DEADLOCK, DIRECT, FAILS, SOURCE_CHANGED, MISALIGNED,
-       EARLY_WRITE, LATE_PUSH };
+enum bug {
+    NO_BUG,
+    NO_BARRIER,
+    NO_WAIT,
+    TO_ITSELF,
+    DEADLOCK,
+    DIRECT,
+    FAILS,
+    SOURCE_CHANGED,
+    MISALIGNED,
+    EARLY_WRITE,
+    LATE_PUSH,
+    READS_FLAGS,
+    OUTSIDE,
+    ENDLESS
+};
+#define BUG @BUG@
 
 MOHAQ_DEFINE_BANKS
 
@@ -33,7 +45,7 @@ static void step(const int16_t *h, int16_t *next)
         for (uint32_t j = 0; j < UNITS; j++)
             sum += (uint32_t)((int32_t)MOHAQ_LOCAL(1)->w[u][j] * h[j]);
         MOHAQ_COUNT_KERNEL(2, UNITS);
-        own->mine[u] = clamped(((int32_t)sum >> 4) + own->x[u]);
+        own->mine[u] = clamped(((int32_t)sum >> 10) + own->x[u]);
         next[first + u] = own->mine[u];
     }
     MOHAQ_COUNT_ELEMENTS(1, 4);
@@ -79,11 +91,17 @@ int MOHAQ_DEVICE_MAIN(void)
         own->x[0] = *(int16_t *)mohaq_dram(MOHAQ_WEIGHTS_OFFSET);
     if (BUG == MISALIGNED)
         mohaq_dma_start(0, own->x, mohaq_dram(MOHAQ_WEIGHTS_OFFSET + 4), 8);
+    if (BUG == READS_FLAGS)
+        mohaq_dma_start(0, MOHAQ_LOCAL(2)->h[0], mohaq_dram(0), 72);
+    if (BUG == OUTSIDE)
+        mohaq_dma_start(0, own->x, mohaq_dram((uint32_t)mohaq_plane_offset(4, 3, 2)), 8);
     while (mohaq_wait_start()) {
         mohaq_dma_start(1, own->job, mohaq_dram(0), sizeof own->job);
         mohaq_dma_wait(1);
         if (BUG == FAILS && mohaq_core() == MOHAQ_CORES - 1)
             mohaq_fail(MOHAQ_ERROR_PROGRAM + 5, 77);
+        while (BUG == ENDLESS)
+            mohaq_dma_wait(0);
         mohaq_phase(1);
         for (uint32_t b = 0; b < own->job[1]; b++)
             run_sequence(b, own->job[0], own->job[1]);

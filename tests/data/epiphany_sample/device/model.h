@@ -1,4 +1,4 @@
-/* Sample: h[t] = clamp16((W h[t-1] >> 4) + x[t]), four units a core; ROWS and COLS by the test. */
+/* Sample: h[t] = clamp16((W h[t-1] >> 10) + x[t]), four units a core; ROWS and COLS by the test. */
 #ifndef SAMPLE_MODEL_H
 #define SAMPLE_MODEL_H
 
