@@ -1,0 +1,1 @@
+"""Epiphany: C projects for meshes of small cores with local memories."""
