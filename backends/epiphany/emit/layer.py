@@ -206,7 +206,7 @@ class _LayerWriter:
             f"/* Columns of {_comment(plane.name)} for all cores: each reads its share of a tile "
             f"({share} of {tiles.columns})\n * and pushes it to all others. */"
         )
-        yield f"static uint32_t gather_{number}_{piece}(uint32_t core, uint32_t from, uint32_t tile, uint32_t quads)"
+        yield f"static void gather_{number}_{piece}(uint32_t core, uint32_t from, uint32_t tile, uint32_t quads)"
         yield "{"
         yield from _indented(self._gathering(number, piece, operand, tiles, share))
         yield "}"
@@ -222,7 +222,7 @@ class _LayerWriter:
         yield f"const uint32_t left = first < real ? real - first : 0;"
         yield f"const uint32_t mine = left < {share}u ? left : {share}u;"
         yield "if (mine == 0)"
-        yield "    return 0;"
+        yield "    return;"
         yield "for (uint32_t q = 0; q < quads; q++)"
         yield f"    mohaq_dma_start(1, {held} + q * {share * STEPS}u,"
         yield (
@@ -245,7 +245,6 @@ class _LayerWriter:
         yield f"            int32_t *const x = {local} + (q * {tiles.columns}u + first) * 4u;"
         yield "            mohaq_push(to, x, x, mine * 16u);"
         yield "        }"
-        yield "return mine;"
 
     def _run(self) -> Iterator[str]:
         stage, plan = self.stage, self.plan
