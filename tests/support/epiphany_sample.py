@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from mohaq.backends.epiphany.runtime import static_files
 
 SAMPLE = Path(__file__).parents[1] / "data" / "epiphany_sample" / "device"
@@ -44,14 +45,21 @@ class Sample:
         return [np.stack(ys), h[None]]
 
 
-def write_sample(folder: Path, rows: int, cols: int, *, bug: str = "NO_BUG") -> Sample:
-    """Write the project for rows x cols cores, with one of main.c's planted mistakes."""
+def mistakes() -> dict[str, str]:
+    """Values of SAMPLE_MISTAKE by the name of the mistake in main.c."""
+    text = (SAMPLE / "main.c").read_text()
+    names = text.partition("enum mistake {")[2].partition("}")[0].split(",")
+    return {name.strip(): str(number) for number, name in enumerate(names)}
+
+
+def write_sample(folder: Path, rows: int, cols: int) -> Sample:
+    """Write the project for rows x cols cores."""
     for name, text in static_files().items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
     for path in SAMPLE.iterdir():
         text = path.read_text().replace("@ROWS@", str(rows)).replace("@COLS@", str(cols))
-        (folder / "device" / path.name).write_text(text.replace("@BUG@", bug))
+        (folder / "device" / path.name).write_text(text)
     units = 4 * rows * cols
     weights = np.random.default_rng(5).integers(-128, 128, (units, units))
     weights.astype(np.int8).tofile(folder / "weights.bin")

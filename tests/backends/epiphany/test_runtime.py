@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from epiphany_sample import Sample, write_sample
+
 from mohaq.backends.epiphany.runtime import readme, static_files
 from mohaq.backends.epiphany.simulator import (
     BuildOptions,
@@ -60,7 +61,10 @@ def test_counters_are_those_of_the_program(sample: Sample) -> None:
         assert layer["barriers"] == steps
         assert layer["dma_reads"] == batch + steps
         assert layer["dma_read_bytes"] == 2 * units * batch + 8 * steps
-        assert (layer["dma_writes"], layer["dma_write_bytes"]) == (steps + batch, 8 * (steps + batch))
+        assert (layer["dma_writes"], layer["dma_write_bytes"]) == (
+            steps + batch,
+            8 * (steps + batch),
+        )
         assert layer["pushes"] == layer["push_stores"] == (cores - 1) * steps
         assert layer["push_bytes"] == 8 * (cores - 1) * steps
         row, col = divmod(index, 4)

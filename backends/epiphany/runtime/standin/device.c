@@ -51,6 +51,8 @@ void mohaq_device_open(const char *program, uint32_t bytes)
     for (uint32_t i = 0; i < MOHAQ_CORES; i++) {
         struct core *core = &standin.cores[i];
         core->index = i;
+        pthread_mutex_init(&core->wake_lock, NULL);
+        pthread_cond_init(&core->wake, NULL);
         core->memory = zeros(LOCAL_BYTES);
         core->last_late = &core->first_late;
         forbid_the_rest(core->memory);
@@ -141,6 +143,8 @@ void mohaq_device_close(const char *counters)
         struct core *core = &standin.cores[i];
         ALLOW(core->memory, LOCAL_BYTES);
         free(core->memory);
+        pthread_cond_destroy(&core->wake);
+        pthread_mutex_destroy(&core->wake_lock);
         for (uint32_t phase = 0; phase < MOHAQ_PHASES; phase++)
             free(core->phases[phase].kernels);
     }

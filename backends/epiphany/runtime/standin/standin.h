@@ -56,6 +56,9 @@ struct phase_counters {
 struct core {
     uint32_t index;
     pthread_t thread;
+    pthread_mutex_t wake_lock; /* of a barrier: woken, wake */
+    pthread_cond_t wake;
+    int woken;
     unsigned char *memory;
     struct transfer channels[2];
     struct late_push *first_late, **last_late;
@@ -68,10 +71,9 @@ enum standin_state { STANDIN_LOADED, STANDIN_RUNNING, STANDIN_CLOSING };
 /* All of it is guarded by lock, but for what only one core touches (struct core). */
 struct standin {
     pthread_mutex_t lock;
-    pthread_cond_t host, go, barrier;
+    pthread_cond_t host, go;
     enum standin_state state;
     uint32_t arrived, finished;
-    uint64_t barriers;
     struct core cores[MOHAQ_CORES];
     unsigned char *dram;
     uint32_t dram_bytes;
