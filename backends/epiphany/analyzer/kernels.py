@@ -59,7 +59,7 @@ def kernel_program() -> Program:
 
 
 def kernel_bytes(name: str) -> int:
-    """Bytes of code of one kernel, alignment padding in front of it not counted.
+    """Bytes of one kernel's code section, a multiple of its alignment of 8.
 
     Raises:
         KernelError: no kernel has this name.
@@ -70,7 +70,7 @@ def kernel_bytes(name: str) -> int:
     following = [a for n, a in program.labels.items() if n in KERNELS and a > start]
     stop = min(following, default=max(program.instructions) + 4)
     last = max(a for a in range(start, stop, 2) if _is_code(program, a))
-    return last + program.instructions[last].size - start
+    return -(-(last + program.instructions[last].size - start) // 8) * 8
 
 
 def _is_code(program: Program, address: int) -> bool:

@@ -134,16 +134,15 @@ def parse_instruction(
     name = mnemonic.removesuffix(".l")
     name = INTEGER_NAME.get(name, name)
     operands = [o.strip() for o in _OPERANDS.findall(rest.strip())]
-    if operands and operands[-1].endswith(">") and "<" in operands[-1]:
-        operands[-1] = operands[-1].split()[-1].strip("<>")
     if size is None:
         size = 4
         if name in _SHORT:
             size = 2
-        elif not long and name not in _LONG:
+        half = _HALF.match(operands[-1]) if operands else None  # assemblers take no .l there
+        if not long and name not in _LONG and name not in _SHORT and not half:
             raise ParseError(f"{mnemonic!r} needs the suffix .l", where=where)
-        if long and (name in _SHORT or name == "rts"):
-            raise ParseError(f"{name!r} has no suffix .l", where=where)
+        if long and (name in _SHORT or name == "rts" or half):
+            raise ParseError(f"{text.strip()!r} takes no suffix .l", where=where)
     try:
         fields = _fields(name, operands)
     except _BadOperandsError as error:

@@ -294,11 +294,11 @@ def kernel_text(recipe: Recipe) -> str:
         f"movt.l r16,#{_INTEGER_MODE_HIGH}",
         "orr.l r16,r16,r12",
         "movts.l config,r16",
-        f"mov.l r17,%low({label}_loop)",
-        f"movt.l r17,%high({label}_loop)",
+        f"mov r17,%low({label}_loop)",
+        f"movt r17,%high({label}_loop)",
         "movts.l ls,r17",
-        f"mov.l r18,%low({label}_last)",
-        f"movt.l r18,%high({label}_last)",
+        f"mov r18,%low({label}_last)",
+        f"movt r18,%high({label}_last)",
         "movts.l le,r18",
     ]
     head = _passes(recipe)

@@ -20,13 +20,13 @@ SYM(mohaq_mv8_w2):
 	movfs.l r12,config
 	movt.l r16,#8
 	orr.l r16,r16,r12
-	mov.l r17,%low(.Lmv8_w2_loop)
+	mov r17,%low(.Lmv8_w2_loop)
 	movts.l config,r16
-	movt.l r17,%high(.Lmv8_w2_loop)
-	mov.l r18,%low(.Lmv8_w2_last)
+	movt r17,%high(.Lmv8_w2_loop)
+	mov r18,%low(.Lmv8_w2_last)
 	sub.l sp,sp,#8
 	movts.l ls,r17
-	movt.l r18,%high(.Lmv8_w2_last)
+	movt r18,%high(.Lmv8_w2_last)
 	strd.l r4,[sp,#0]
 	movts.l le,r18
 	mov.l r26,#3
@@ -239,12 +239,12 @@ SYM(mohaq_mv8_w4):
 	movfs.l r12,config
 	movt.l r16,#8
 	orr.l r16,r16,r12
-	mov.l r17,%low(.Lmv8_w4_loop)
+	mov r17,%low(.Lmv8_w4_loop)
 	movts.l config,r16
-	movt.l r17,%high(.Lmv8_w4_loop)
-	mov.l r18,%low(.Lmv8_w4_last)
+	movt r17,%high(.Lmv8_w4_loop)
+	mov r18,%low(.Lmv8_w4_last)
 	movts.l ls,r17
-	movt.l r18,%high(.Lmv8_w4_last)
+	movt r18,%high(.Lmv8_w4_last)
 	movts.l le,r18
 	mov.l r26,#15
 .Lmv8_w4_chunk:
@@ -455,14 +455,14 @@ SYM(mohaq_mv8_w8):
 	movt.l r16,#8
 	ldrb.l r58,[r0],#1
 	orr.l r16,r16,r12
-	mov.l r17,%low(.Lmv8_w8_loop)
+	mov r17,%low(.Lmv8_w8_loop)
 	ldrb.l r59,[r0],#1
 	movts.l config,r16
-	movt.l r17,%high(.Lmv8_w8_loop)
-	mov.l r18,%low(.Lmv8_w8_last)
+	movt r17,%high(.Lmv8_w8_loop)
+	mov r18,%low(.Lmv8_w8_last)
 	ldrb.l r16,[r0],#1
 	movts.l ls,r17
-	movt.l r18,%high(.Lmv8_w8_last)
+	movt r18,%high(.Lmv8_w8_last)
 	ldrb.l r17,[r0],#1
 	movts.l le,r18
 	ldrb.l r18,[r0],#1
@@ -632,14 +632,14 @@ SYM(mohaq_mv8_w16):
 	movt.l r16,#8
 	ldrh.l r58,[r0],#1
 	orr.l r16,r16,r12
-	mov.l r17,%low(.Lmv8_w16_loop)
+	mov r17,%low(.Lmv8_w16_loop)
 	ldrh.l r59,[r0],#1
 	movts.l config,r16
-	movt.l r17,%high(.Lmv8_w16_loop)
-	mov.l r18,%low(.Lmv8_w16_last)
+	movt r17,%high(.Lmv8_w16_loop)
+	mov r18,%low(.Lmv8_w16_last)
 	ldrh.l r16,[r0],#1
 	movts.l ls,r17
-	movt.l r18,%high(.Lmv8_w16_last)
+	movt r18,%high(.Lmv8_w16_last)
 	ldrh.l r17,[r0],#1
 	movts.l le,r18
 	ldrh.l r18,[r0],#1
@@ -802,12 +802,12 @@ SYM(mohaq_tile4_w2):
 	movfs.l r12,config
 	movt.l r16,#8
 	orr.l r16,r16,r12
-	mov.l r17,%low(.Ltile4_w2_loop)
+	mov r17,%low(.Ltile4_w2_loop)
 	movts.l config,r16
-	movt.l r17,%high(.Ltile4_w2_loop)
-	mov.l r18,%low(.Ltile4_w2_last)
+	movt r17,%high(.Ltile4_w2_loop)
+	mov r18,%low(.Ltile4_w2_last)
 	movts.l ls,r17
-	movt.l r18,%high(.Ltile4_w2_last)
+	movt r18,%high(.Ltile4_w2_last)
 	movts.l le,r18
 	mov.l r24,#3
 	mov.l r25,#15
@@ -961,12 +961,12 @@ SYM(mohaq_tile4_w4):
 	movfs.l r12,config
 	movt.l r16,#8
 	orr.l r16,r16,r12
-	mov.l r17,%low(.Ltile4_w4_loop)
+	mov r17,%low(.Ltile4_w4_loop)
 	movts.l config,r16
-	movt.l r17,%high(.Ltile4_w4_loop)
-	mov.l r18,%low(.Ltile4_w4_last)
+	movt r17,%high(.Ltile4_w4_loop)
+	mov r18,%low(.Ltile4_w4_last)
 	movts.l ls,r17
-	movt.l r18,%high(.Ltile4_w4_last)
+	movt r18,%high(.Ltile4_w4_last)
 	movts.l le,r18
 	mov.l r24,#15
 .Ltile4_w4_chunk:
@@ -1110,12 +1110,12 @@ SYM(mohaq_tile4_w8):
 	movfs.l r12,config
 	movt.l r16,#8
 	orr.l r16,r16,r12
-	mov.l r17,%low(.Ltile4_w8_loop)
+	mov r17,%low(.Ltile4_w8_loop)
 	movts.l config,r16
-	movt.l r17,%high(.Ltile4_w8_loop)
-	mov.l r18,%low(.Ltile4_w8_last)
+	movt r17,%high(.Ltile4_w8_loop)
+	mov r18,%low(.Ltile4_w8_last)
 	movts.l ls,r17
-	movt.l r18,%high(.Ltile4_w8_last)
+	movt r18,%high(.Ltile4_w8_last)
 	movts.l le,r18
 	sub.l r16,r3,#1
 	movts.l lc,r16
@@ -1203,12 +1203,12 @@ SYM(mohaq_tile4_w16):
 	movfs.l r12,config
 	movt.l r16,#8
 	orr.l r16,r16,r12
-	mov.l r17,%low(.Ltile4_w16_loop)
+	mov r17,%low(.Ltile4_w16_loop)
 	movts.l config,r16
-	movt.l r17,%high(.Ltile4_w16_loop)
-	mov.l r18,%low(.Ltile4_w16_last)
+	movt r17,%high(.Ltile4_w16_loop)
+	mov r18,%low(.Ltile4_w16_last)
 	movts.l ls,r17
-	movt.l r18,%high(.Ltile4_w16_last)
+	movt r18,%high(.Ltile4_w16_last)
 	movts.l le,r18
 	sub.l r16,r3,#1
 	movts.l lc,r16
@@ -1296,13 +1296,13 @@ SYM(mohaq_swar_w4a8):
 	movfs.l r12,config
 	movt.l r16,#8
 	orr.l r16,r16,r12
-	mov.l r17,%low(.Lswar_w4a8_loop)
+	mov r17,%low(.Lswar_w4a8_loop)
 	movts.l config,r16
-	movt.l r17,%high(.Lswar_w4a8_loop)
-	mov.l r18,%low(.Lswar_w4a8_last)
+	movt r17,%high(.Lswar_w4a8_loop)
+	mov r18,%low(.Lswar_w4a8_last)
 	sub.l sp,sp,#32
 	movts.l ls,r17
-	movt.l r18,%high(.Lswar_w4a8_last)
+	movt r18,%high(.Lswar_w4a8_last)
 	strd.l r4,[sp,#0]
 	strd.l r6,[sp,#1]
 	strd.l r8,[sp,#2]

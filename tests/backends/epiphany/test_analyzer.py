@@ -157,7 +157,8 @@ def test_listing_names_labels_pairs_and_totals() -> None:
         ("movts.l ctimer0,r1", "not one of config"),
         (".word 3", "directive '.word' is outside"),
         ("b.l nowhere", "label 'nowhere' is not defined"),
-        ("nop.l", "has no suffix"),
+        ("mov.l r16,%low(f)", "takes no suffix"),
+        ("nop.l", "takes no suffix"),
     ],
 )
 def test_lines_outside_the_subset_are_refused(text: str, message: str) -> None:
@@ -188,9 +189,9 @@ def _loop(body: list[str], *, align: str = ".balign 8", off: str = "gid\n nop") 
     f: {off}
      mov.l r16,#3
      movts.l lc,r16
-     mov.l r17,%low(.Lstart)
+     mov r17,%low(.Lstart)
      movts.l ls,r17
-     mov.l r17,%low(.Lend)
+     mov r17,%low(.Lend)
      movts.l le,r17
      {align}
     .Lstart:
