@@ -163,8 +163,8 @@ def tile(bits: int) -> Recipe:
     loop = ["ldrd.l r20,[r1],#1", "ldrd.l r22,[r1],#1", *code]
     loop += [
         f"imadd.l r{sums[4 * row + step]},r{values[row]},r{20 + step}"
+        for step in range(4)  # outside: short lives of the weights leave room for the interval
         for row in range(4)
-        for step in range(4)
     ]
     trick = bits < 8
     return Recipe(

@@ -789,7 +789,7 @@ SYM(mohaq_mv8_w16):
 .Lmv8_w16_return:
 	rts
 
-// 4 rows x 4 steps x k columns, 2-bit weights; 1 columns in 17 cycles.
+// 4 rows x 4 steps x k columns, 2-bit weights; 1 columns in 16 cycles.
 	.section .text.mohaq_tile4_w2,"ax",@progbits
 	.balign 8
 	.global SYM(mohaq_tile4_w2)
@@ -823,67 +823,69 @@ SYM(mohaq_tile4_w2):
 	movts.l lc,r16
 	mov.l r44,#0
 	and.l r16,r19,r24
-	mov.l r45,#0
+	mov.l r48,#0
 	imadd.l r44,r16,r20
-	ldrd.l r22,[r1],#1
-	imadd.l r45,r16,r21
-	mov.l r46,#0
-	mov.l r47,#0
-	imadd.l r46,r16,r22
-	mov.l r49,#0
-	imadd.l r47,r16,r23
 	and.l r17,r19,r25
 	mov.l r52,#0
-	imadd.l r49,r17,r21
+	imadd.l r48,r17,r20
 	and.l r18,r19,r26
-	mov.l r53,#0
-	imadd.l r52,r18,r20
-	mov.l r54,#0
-	imadd.l r53,r18,r21
-	mov.l r55,#0
-	imadd.l r54,r18,r22
 	mov.l r56,#0
-	imadd.l r55,r18,r23
-	mov.l r57,#0
+	imadd.l r52,r18,r20
+	mov.l r45,#0
 	imadd.l r56,r19,r20
-	mov.l r58,#0
+	mov.l r57,#0
+	imadd.l r45,r16,r21
+	ldrd.l r22,[r1],#1
 	imadd.l r57,r19,r21
-	mov.l r59,#0
+	mov.l r54,#0
+	mov.l r58,#0
+	imadd.l r54,r18,r22
+	mov.l r47,#0
 	imadd.l r58,r19,r22
-	mov.l r48,#0
-	imadd.l r59,r19,r23
-	mov.l r50,#0
 	mov.l r51,#0
+	imadd.l r47,r16,r23
+	mov.l r55,#0
+	imadd.l r51,r17,r23
+	mov.l r59,#0
+	imadd.l r55,r18,r23
+	mov.l r46,#0
+	imadd.l r59,r19,r23
+	mov.l r49,#0
+	mov.l r50,#0
+	mov.l r53,#0
 	.balignw 8,0x01a2
 .Ltile4_w2_loop:
-	imadd.l r48,r17,r20
+	imadd.l r49,r17,r21
 	ldrb.l r19,[r0],#1
-	imadd.l r50,r17,r22
+	imadd.l r53,r18,r21
 	ldrd.l r20,[r1],#1
-	imadd.l r51,r17,r23
+	imadd.l r46,r16,r22
 	and.l r16,r19,r24
+	imadd.l r50,r17,r22
 	and.l r17,r19,r25
 	imadd.l r44,r16,r20
 	and.l r18,r19,r26
-	imadd.l r49,r17,r21
+	imadd.l r57,r19,r21
 	ldrd.l r22,[r1],#1
 	imadd.l r56,r19,r20
-	imadd.l r52,r18,r20
-	imadd.l r53,r18,r21
-	imadd.l r54,r18,r22
-	imadd.l r55,r18,r23
-	imadd.l r57,r19,r21
-	imadd.l r58,r19,r22
-	imadd.l r59,r19,r23
 	imadd.l r45,r16,r21
-	imadd.l r46,r16,r22
-.Ltile4_w2_last:
+	imadd.l r54,r18,r22
+	imadd.l r58,r19,r22
 	imadd.l r47,r16,r23
-	imadd.l r48,r17,r20
-	sub.l r56,r56,r52
-	imadd.l r50,r17,r22
-	asr.l r56,r56,#6
 	imadd.l r51,r17,r23
+	imadd.l r55,r18,r23
+	imadd.l r59,r19,r23
+	imadd.l r48,r17,r20
+.Ltile4_w2_last:
+	imadd.l r52,r18,r20
+	imadd.l r49,r17,r21
+	sub.l r56,r56,r52
+	imadd.l r53,r18,r21
+	asr.l r56,r56,#6
+	imadd.l r46,r16,r22
+	ldrd.l r20,[r2,#1]
+	imadd.l r50,r17,r22
+	ldrd.l r16,[r2,#0]
 	sub.l r57,r57,r53
 	asr.l r57,r57,#6
 	sub.l r58,r58,r54
@@ -905,10 +907,8 @@ SYM(mohaq_tile4_w2):
 	sub.l r50,r50,r46
 	asr.l r50,r50,#2
 	sub.l r51,r51,r47
-	ldrd.l r16,[r2,#0]
 	asr.l r51,r51,#2
 	add.l r16,r16,r44
-	ldrd.l r20,[r2,#1]
 	add.l r17,r17,r45
 	strd.l r16,[r2,#0]
 	add.l r20,r20,r46
@@ -980,69 +980,69 @@ SYM(mohaq_tile4_w4):
 	movts.l lc,r16
 	mov.l r44,#0
 	and.l r16,r17,r24
-	mov.l r45,#0
-	imadd.l r44,r16,r20
-	ldrd.l r22,[r1],#1
-	imadd.l r45,r16,r21
-	mov.l r46,#0
-	mov.l r47,#0
-	imadd.l r46,r16,r22
-	mov.l r48,#0
-	imadd.l r47,r16,r23
-	mov.l r49,#0
-	imadd.l r48,r17,r20
-	mov.l r50,#0
-	imadd.l r49,r17,r21
 	ldrb.l r19,[r0],#1
-	imadd.l r50,r17,r22
-	mov.l r51,#0
+	imadd.l r44,r16,r20
+	mov.l r48,#0
 	mov.l r52,#0
-	imadd.l r51,r17,r23
+	imadd.l r48,r17,r20
 	and.l r18,r19,r24
-	mov.l r53,#0
-	imadd.l r52,r18,r20
-	mov.l r54,#0
-	imadd.l r53,r18,r21
-	mov.l r55,#0
-	imadd.l r54,r18,r22
 	mov.l r56,#0
-	imadd.l r55,r18,r23
-	mov.l r57,#0
+	imadd.l r52,r18,r20
+	mov.l r45,#0
+	imadd.l r56,r19,r20
+	mov.l r49,#0
+	imadd.l r45,r16,r21
+	mov.l r53,#0
+	imadd.l r49,r17,r21
+	ldrd.l r22,[r1],#1
+	imadd.l r53,r18,r21
 	mov.l r58,#0
+	mov.l r47,#0
+	imadd.l r58,r19,r22
+	mov.l r51,#0
+	imadd.l r47,r16,r23
+	mov.l r55,#0
+	imadd.l r51,r17,r23
 	mov.l r59,#0
+	imadd.l r55,r18,r23
+	mov.l r46,#0
+	imadd.l r59,r19,r23
+	mov.l r50,#0
+	mov.l r54,#0
+	mov.l r57,#0
 	.balignw 8,0x01a2
 .Ltile4_w4_loop:
-	imadd.l r56,r19,r20
-	ldrb.l r17,[r0],#1
 	imadd.l r57,r19,r21
 	ldrd.l r20,[r1],#1
-	imadd.l r58,r19,r22
-	imadd.l r59,r19,r23
+	imadd.l r50,r17,r22
+	ldrb.l r17,[r0],#1
+	imadd.l r46,r16,r22
+	ldrb.l r19,[r0],#1
+	imadd.l r54,r18,r22
 	ldrd.l r22,[r1],#1
 	imadd.l r48,r17,r20
 	and.l r16,r17,r24
-	imadd.l r49,r17,r21
-	imadd.l r44,r16,r20
-	ldrb.l r19,[r0],#1
-	imadd.l r45,r16,r21
-	imadd.l r46,r16,r22
-	and.l r18,r19,r24
-	imadd.l r47,r16,r23
-	imadd.l r50,r17,r22
-	imadd.l r51,r17,r23
-	imadd.l r52,r18,r20
-	imadd.l r53,r18,r21
-	imadd.l r54,r18,r22
-.Ltile4_w4_last:
-	imadd.l r55,r18,r23
 	imadd.l r56,r19,r20
-	ldrd.l r16,[r2,#0]
-	imadd.l r57,r19,r21
-	ldrd.l r20,[r2,#1]
+	and.l r18,r19,r24
 	imadd.l r58,r19,r22
+	imadd.l r52,r18,r20
+	imadd.l r51,r17,r23
+	imadd.l r53,r18,r21
+	imadd.l r47,r16,r23
+	imadd.l r55,r18,r23
 	imadd.l r59,r19,r23
+	imadd.l r44,r16,r20
+	imadd.l r45,r16,r21
+.Ltile4_w4_last:
+	imadd.l r49,r17,r21
+	imadd.l r57,r19,r21
 	sub.l r56,r56,r52
+	imadd.l r46,r16,r22
 	asr.l r56,r56,#4
+	imadd.l r50,r17,r22
+	ldrd.l r16,[r2,#0]
+	imadd.l r54,r18,r22
+	ldrd.l r20,[r2,#1]
 	sub.l r57,r57,r53
 	asr.l r57,r57,#4
 	sub.l r58,r58,r54
@@ -1120,8 +1120,9 @@ SYM(mohaq_tile4_w8):
 	sub.l r16,r3,#1
 	movts.l lc,r16
 	ldrb.l r16,[r0],#1
-	ldrd.l r20,[r1],#1
 	ldrb.l r17,[r0],#1
+	ldrd.l r20,[r1],#1
+	ldrb.l r18,[r0],#1
 	ldrd.l r44,[r2,#0]
 	ldrd.l r46,[r2,#1]
 	ldrd.l r48,[r2,#2]
@@ -1132,54 +1133,53 @@ SYM(mohaq_tile4_w8):
 	imadd.l r48,r17,r20
 	ldrd.l r54,[r2,#5]
 	imadd.l r49,r17,r21
-	ldrd.l r22,[r1],#1
-	ldrb.l r18,[r0],#1
 	ldrd.l r56,[r2,#6]
-	imadd.l r46,r16,r22
-	ldrd.l r58,[r2,#7]
-	imadd.l r47,r16,r23
-	ldrb.l r19,[r0],#1
-	imadd.l r50,r17,r22
-	imadd.l r51,r17,r23
 	imadd.l r52,r18,r20
+	ldrd.l r58,[r2,#7]
 	imadd.l r53,r18,r21
+	ldrd.l r22,[r1],#1
+	ldrb.l r19,[r0],#1
+	imadd.l r46,r16,r22
+	imadd.l r57,r19,r21
+	imadd.l r50,r17,r22
 	imadd.l r54,r18,r22
+	imadd.l r58,r19,r22
+	imadd.l r47,r16,r23
 	.balignw 8,0x01a2
 .Ltile4_w8_loop:
-	imadd.l r55,r18,r23
-	ldrb.l r16,[r0],#1
 	imadd.l r56,r19,r20
-	ldrb.l r17,[r0],#1
-	imadd.l r57,r19,r21
 	ldrd.l r20,[r1],#1
-	imadd.l r58,r19,r22
-	ldrb.l r18,[r0],#1
-	imadd.l r59,r19,r23
-	ldrd.l r22,[r1],#1
-	imadd.l r44,r16,r20
-	ldrb.l r19,[r0],#1
-	imadd.l r45,r16,r21
-	imadd.l r46,r16,r22
-	imadd.l r47,r16,r23
-	imadd.l r48,r17,r20
-	imadd.l r49,r17,r21
-	imadd.l r50,r17,r22
 	imadd.l r51,r17,r23
-	imadd.l r52,r18,r20
-	imadd.l r53,r18,r21
-.Ltile4_w8_last:
-	imadd.l r54,r18,r22
+	ldrb.l r16,[r0],#1
 	imadd.l r55,r18,r23
-	mov.l r16,#2
-	imadd.l r56,r19,r20
-	strd.l r44,[r2,#0]
-	imadd.l r57,r19,r21
-	strd.l r46,[r2,#1]
-	imadd.l r58,r19,r22
-	strd.l r48,[r2,#2]
+	ldrb.l r17,[r0],#1
 	imadd.l r59,r19,r23
-	strd.l r50,[r2,#3]
+	ldrb.l r18,[r0],#1
+	imadd.l r45,r16,r21
+	ldrb.l r19,[r0],#1
+	imadd.l r49,r17,r21
+	ldrd.l r22,[r1],#1
+	imadd.l r53,r18,r21
+	imadd.l r57,r19,r21
+	imadd.l r46,r16,r22
+	imadd.l r50,r17,r22
+	imadd.l r54,r18,r22
+	imadd.l r58,r19,r22
+	imadd.l r47,r16,r23
+	imadd.l r44,r16,r20
+	imadd.l r48,r17,r20
+.Ltile4_w8_last:
+	imadd.l r52,r18,r20
+	imadd.l r56,r19,r20
+	mov.l r16,#2
+	imadd.l r51,r17,r23
+	strd.l r44,[r2,#0]
+	imadd.l r55,r18,r23
+	strd.l r46,[r2,#1]
+	imadd.l r59,r19,r23
+	strd.l r48,[r2,#2]
 	strd.l r52,[r2,#4]
+	strd.l r50,[r2,#3]
 	strd.l r54,[r2,#5]
 	strd.l r56,[r2,#6]
 	strd.l r58,[r2,#7]
@@ -1213,8 +1213,9 @@ SYM(mohaq_tile4_w16):
 	sub.l r16,r3,#1
 	movts.l lc,r16
 	ldrh.l r16,[r0],#1
-	ldrd.l r20,[r1],#1
 	ldrh.l r17,[r0],#1
+	ldrd.l r20,[r1],#1
+	ldrh.l r18,[r0],#1
 	ldrd.l r44,[r2,#0]
 	ldrd.l r46,[r2,#1]
 	ldrd.l r48,[r2,#2]
@@ -1225,54 +1226,53 @@ SYM(mohaq_tile4_w16):
 	imadd.l r48,r17,r20
 	ldrd.l r54,[r2,#5]
 	imadd.l r49,r17,r21
-	ldrd.l r22,[r1],#1
-	ldrh.l r18,[r0],#1
 	ldrd.l r56,[r2,#6]
-	imadd.l r46,r16,r22
-	ldrd.l r58,[r2,#7]
-	imadd.l r47,r16,r23
-	ldrh.l r19,[r0],#1
-	imadd.l r50,r17,r22
-	imadd.l r51,r17,r23
 	imadd.l r52,r18,r20
+	ldrd.l r58,[r2,#7]
 	imadd.l r53,r18,r21
+	ldrd.l r22,[r1],#1
+	ldrh.l r19,[r0],#1
+	imadd.l r46,r16,r22
+	imadd.l r57,r19,r21
+	imadd.l r50,r17,r22
 	imadd.l r54,r18,r22
+	imadd.l r58,r19,r22
+	imadd.l r47,r16,r23
 	.balignw 8,0x01a2
 .Ltile4_w16_loop:
-	imadd.l r55,r18,r23
-	ldrh.l r16,[r0],#1
 	imadd.l r56,r19,r20
-	ldrh.l r17,[r0],#1
-	imadd.l r57,r19,r21
 	ldrd.l r20,[r1],#1
-	imadd.l r58,r19,r22
-	ldrh.l r18,[r0],#1
-	imadd.l r59,r19,r23
-	ldrd.l r22,[r1],#1
-	imadd.l r44,r16,r20
-	ldrh.l r19,[r0],#1
-	imadd.l r45,r16,r21
-	imadd.l r46,r16,r22
-	imadd.l r47,r16,r23
-	imadd.l r48,r17,r20
-	imadd.l r49,r17,r21
-	imadd.l r50,r17,r22
 	imadd.l r51,r17,r23
-	imadd.l r52,r18,r20
-	imadd.l r53,r18,r21
-.Ltile4_w16_last:
-	imadd.l r54,r18,r22
+	ldrh.l r16,[r0],#1
 	imadd.l r55,r18,r23
-	mov.l r16,#2
-	imadd.l r56,r19,r20
-	strd.l r44,[r2,#0]
-	imadd.l r57,r19,r21
-	strd.l r46,[r2,#1]
-	imadd.l r58,r19,r22
-	strd.l r48,[r2,#2]
+	ldrh.l r17,[r0],#1
 	imadd.l r59,r19,r23
-	strd.l r50,[r2,#3]
+	ldrh.l r18,[r0],#1
+	imadd.l r45,r16,r21
+	ldrh.l r19,[r0],#1
+	imadd.l r49,r17,r21
+	ldrd.l r22,[r1],#1
+	imadd.l r53,r18,r21
+	imadd.l r57,r19,r21
+	imadd.l r46,r16,r22
+	imadd.l r50,r17,r22
+	imadd.l r54,r18,r22
+	imadd.l r58,r19,r22
+	imadd.l r47,r16,r23
+	imadd.l r44,r16,r20
+	imadd.l r48,r17,r20
+.Ltile4_w16_last:
+	imadd.l r52,r18,r20
+	imadd.l r56,r19,r20
+	mov.l r16,#2
+	imadd.l r51,r17,r23
+	strd.l r44,[r2,#0]
+	imadd.l r55,r18,r23
+	strd.l r46,[r2,#1]
+	imadd.l r59,r19,r23
+	strd.l r48,[r2,#2]
 	strd.l r52,[r2,#4]
+	strd.l r50,[r2,#3]
 	strd.l r54,[r2,#5]
 	strd.l r56,[r2,#6]
 	strd.l r58,[r2,#7]
