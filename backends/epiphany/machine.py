@@ -18,8 +18,7 @@ WHOLE = (
     "rows", "columns", "first_row", "first_column", "memory_bytes", "code_bytes", "stack_bytes",
     "dram_bytes", "dram_base", "weight_buffer_bytes", "clock", "dram_read_one",
     "dram_read_all", "dram_write_one", "dram_write_all", "dma_setup_cycles",
-    "push_cycles_per_store", "push_setup_cycles", "barrier_cycles_per_core",
-    "barrier_base_cycles", "rescale_cycles", "lookup_cycles", "state_cycles", "convert_cycles",
+    "push_cycles_per_store", "push_setup_cycles", "barrier_cycles", "rescale_cycles", "lookup_cycles", "state_cycles", "convert_cycles",
     "flush_cycles", "store_cycles",
 )  # fmt: skip
 """Constants that are whole numbers."""

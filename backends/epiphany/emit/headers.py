@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from mohaq.backends.epiphany.counters import ELEMENT_KINDS, KERNELS
 from mohaq.backends.epiphany.emit.names import Unit, vector_name
-from mohaq.backends.epiphany.lowering.nodes import ELEMENT_KINDS, Plane
-from mohaq.backends.epiphany.plan.counts import KERNELS
+from mohaq.backends.epiphany.lowering.nodes import Plane
 from mohaq.backends.epiphany.plan.memory import Field
 from mohaq.backends.epiphany.plan.shapes import WORD, padded, vector_bytes
 from mohaq.compiler.dialects.types import shape_of

@@ -26,6 +26,7 @@ class _LayerWriter:
         self.name = unit.stage_name(number)
         self.step = StepWriter(unit, number)
         self.cores = unit.machine.cores
+        self.phase = 1 + unit.layers().index(self.stage.layer)
 
     def lines(self) -> Iterator[str]:
         """All lines."""
@@ -282,12 +283,14 @@ class _LayerWriter:
             name, count = self._field(f"state{number}"), state.split.segment
             if state.start:
                 plane, group = state.start
+                yield "mohaq_phase(0);"
                 yield f"if (core < {state.split.active}u) {{"
                 yield f"    mohaq_dma_start(1, {self._field('carry')}, mohaq_dram({self._own(plane, group)}), {count * 8}u);"
                 yield "    mohaq_dma_wait(1);"
                 yield f"    for (uint32_t j = 0; j < {count}u; j++)"
                 yield f"        {name}[j] = {self._field('carry')}[4u * j];"
                 yield "}"
+                yield f"mohaq_phase({self.phase}u);"
             else:
                 yield f"for (uint32_t j = 0; j < {count}u; j++)"
                 yield f"    {name}[j] = 0;"
@@ -390,6 +393,7 @@ class _LayerWriter:
         for number, state in enumerate(self.stage.states):
             for plane, group in state.ends:
                 count = state.split.segment
+                yield "mohaq_phase(0);"
                 yield f"if (core < {state.split.active}u) {{"
                 yield f"    for (uint32_t j = 0; j < {count}u; j++) {{"
                 yield f"        {self._field('carry')}[4u * j] = (int16_t){self._field(f'state{number}')}[j];"

@@ -102,7 +102,7 @@ def plan_json(unit: Unit) -> dict[str, Any]:
 
 def size_bytes(unit: Unit) -> int:
     """Bytes of weights, vectors and tables on all cores together."""
-    return len(unit.blob.data) + sum(2 * len(t) for t in unit.staged.tables.values())
+    return unit.plan.bytes + sum(2 * len(t) for t in unit.staged.tables.values())
 
 
 def _port(value: Any, plane: Any) -> dict[str, Any]:

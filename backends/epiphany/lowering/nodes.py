@@ -9,11 +9,6 @@ from xdsl.ir import SSAValue
 
 from mohaq.backends.epiphany.lowering.split import Split
 
-ELEMENT_KINDS = ("rescale", "lookup", "state", "convert", "flush", "store")
-"""What is counted beside kernel calls: sums that become values, table lookups, states written,
-activations read and widened, sums added to a pair, values held for a transfer."""
-
-
 @dataclass(eq=False)
 class Node:
     """One scalar of a unit: value `value` in group `group` of its channels.

@@ -3,52 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
-import numpy.typing as npt
 
-from mohaq.backends.epiphany.lowering.nodes import ELEMENT_KINDS
+from mohaq.backends.epiphany.counters import ACTIVATIONS, WEIGHTS, Counts, Ints, scaled
 from mohaq.backends.epiphany.lowering.split import STEP_BYTES, STEPS
 from mohaq.backends.epiphany.machine import Machine
 from mohaq.backends.epiphany.plan.shapes import TransferShape
 from mohaq.backends.epiphany.plan.tiles import ColumnTiles, ProductPlan, StagePlan
-
-Ints = npt.NDArray[np.int64]
-KERNELS = ("mv8_w2", "mv8_w4", "mv8_w8", "mv8_w16", "tile4_w2", "tile4_w4", "tile4_w8", "tile4_w16")
-"""Kernels by the number that the runtime counts them under."""
-
-WEIGHTS, ACTIVATIONS = 0, 1
-"""DMA channels."""
-
-
-@dataclass
-class Counts:
-    """Counters of one layer, core by core ([P] each).
-
-    kernels: {(name, columns): calls}. elements: {kind: count}. reads and writes by DMA channel.
-    """
-
-    cores: int
-    kernels: dict[tuple[str, int], Ints] = field(default_factory=dict)
-    elements: dict[str, Ints] = field(default_factory=dict)
-    read_bytes: list[Ints] = field(default_factory=list)
-    reads: list[Ints] = field(default_factory=list)
-    write_bytes: list[Ints] = field(default_factory=list)
-    writes: list[Ints] = field(default_factory=list)
-    pushes: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    push_bytes: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    push_stores: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    push_byte_hops: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    barriers: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-
-    def __post_init__(self) -> None:
-        for name in ("pushes", "push_bytes", "push_stores", "push_byte_hops", "barriers"):
-            setattr(self, name, np.zeros(self.cores, dtype=np.int64))
-        for name in ("read_bytes", "reads", "write_bytes", "writes"):
-            setattr(self, name, [np.zeros(self.cores, dtype=np.int64) for _ in range(2)])
-        self.elements = {k: np.zeros(self.cores, dtype=np.int64) for k in ELEMENT_KINDS}
 
 
 @cache
@@ -72,7 +35,10 @@ class Counter:
         self._at = np.arange(self._cores)
 
     def stage(self, plan: StagePlan, frames: int, batch: int) -> Counts:
-        """Counters of a stage for sequences of `frames` steps, `batch` of them."""
+        """Counters of a stage for sequences of `frames` steps, `batch` of them.
+
+        Moving states in and out counts with what surrounds the layers, like loading.
+        """
         shape, found = plan.shape, Counts(self._cores)
         works = self._works(shape.active)
         quads = -(-frames // STEPS)
@@ -93,12 +59,8 @@ class Counter:
             found.elements[kind] += frames * count * self._works(active)
         for transfer in shape.fetches:
             self._read(found, ACTIVATIONS, *self._own(transfer, quads))
-        for transfer in shape.starts:
-            self._read(found, ACTIVATIONS, *self._own(transfer, 1))
         for transfer in shape.outputs:
             self._write(found, *self._own(transfer, quads))
-        for transfer in shape.ends:
-            self._write(found, *self._own(transfer, 1))
         return scaled(found, batch)
 
     def setup(self, plans: Sequence[StagePlan]) -> Counts:
@@ -194,30 +156,3 @@ class Counter:
             found.push_bytes += frames * amount * targets
             found.push_stores += frames * (amount // size) * targets
             found.push_byte_hops += frames * amount * far
-
-
-def scaled(found: Counts, times: int) -> Counts:
-    """The same work done several times."""
-    made = Counts(found.cores)
-    made.kernels = {k: v * times for k, v in found.kernels.items()}
-    made.elements = {k: v * times for k, v in found.elements.items()}
-    for name in ("read_bytes", "reads", "write_bytes", "writes"):
-        setattr(made, name, [v * times for v in getattr(found, name)])
-    for name in ("pushes", "push_bytes", "push_stores", "push_byte_hops", "barriers"):
-        setattr(made, name, getattr(found, name) * times)
-    return made
-
-
-def added(a: Counts, b: Counts) -> Counts:
-    """The work of two stages of one layer."""
-    made = scaled(a, 1)
-    for key, calls in b.kernels.items():
-        made.kernels[key] = made.kernels.get(key, np.zeros_like(calls)) + calls
-    for kind, count in b.elements.items():
-        made.elements[kind] = made.elements[kind] + count
-    for name in ("read_bytes", "reads", "write_bytes", "writes"):
-        pair = zip(getattr(a, name), getattr(b, name), strict=True)
-        setattr(made, name, [x + y for x, y in pair])
-    for name in ("pushes", "push_bytes", "push_stores", "push_byte_hops", "barriers"):
-        setattr(made, name, getattr(a, name) + getattr(b, name))
-    return made

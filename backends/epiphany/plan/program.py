@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mohaq.backends.epiphany.costs import KernelCycles, breakdown
 from mohaq.backends.epiphany.legalize import COLUMNS
 from mohaq.backends.epiphany.machine import Machine
-from mohaq.backends.epiphany.plan.costs import KernelCycles, breakdown
 from mohaq.backends.epiphany.plan.counts import Counter
 from mohaq.backends.epiphany.plan.memory import Placed, bank_room, fields, place
-from mohaq.backends.epiphany.plan.shapes import StageShape
+from mohaq.backends.epiphany.plan.shapes import WORD, StageShape, padded
 from mohaq.backends.epiphany.plan.tiles import StagePlan, plan_stage
 from mohaq.compiler.diagnostics import MohaqError
 
@@ -31,6 +31,15 @@ class ProgramPlan:
     places: tuple[Placed, ...]
     residents: dict[tuple[int, int], int]
     room: dict[int, int]
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of weights and vectors of all cores."""
+        total = 0
+        for stage in self.stages:
+            total += stage.shape.active * stage.shape.constants
+            total += sum(p.shape.active * p.bytes for p in stage.products)
+        return total
 
     def used(self, bank: int) -> int:
         """Bytes of a bank that data take: what stays and the largest stage."""
@@ -168,3 +177,8 @@ def _refusal(
                 hint="more cores, or a layer with fewer units",
             )
     return MohaqError("the program does not fit the cores' memory")
+
+
+def table_bytes(points: Sequence[int]) -> int:
+    """Bytes of tables of so many points in a core's memory."""
+    return sum(padded(2 * count, WORD) for count in points)

@@ -8,7 +8,7 @@ Per layer: max(compute, weights) + activations + elementwise + exchange + barrie
   activations = the same for channel 1, reads and writes;
   elementwise = counts by kind times their cycles, of the core that has most;
   exchange    = stores times their cycles + pushes times their set-up, of the core that has most;
-  barriers    = their number times (base + P * cycles per core).
+  barriers    = their number times the cycles of one.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mohaq.backends.base import Costs
-from mohaq.backends.epiphany.lowering.nodes import ELEMENT_KINDS
+from mohaq.backends.epiphany.counters import ACTIVATIONS, ELEMENT_KINDS, WEIGHTS, Counts, Ints
 from mohaq.backends.epiphany.machine import Machine
-from mohaq.backends.epiphany.plan.counts import ACTIVATIONS, WEIGHTS, Counts, Ints
 
 KernelCycles = Callable[[str, int], int]
 
@@ -60,9 +59,6 @@ def breakdown(counts: Counts, machine: Machine, kernel_cycles: KernelCycles) -> 
         counts.push_stores * machine.whole("push_cycles_per_store")
         + counts.pushes * machine.whole("push_setup_cycles")
     )
-    barrier = machine.whole("barrier_base_cycles") + machine.cores * machine.whole(
-        "barrier_cycles_per_core"
-    )
     return Breakdown(
         int(compute.max()),
         _transfer(counts.read_bytes[WEIGHTS], counts.reads[WEIGHTS], "read", machine),
@@ -70,7 +66,7 @@ def breakdown(counts: Counts, machine: Machine, kernel_cycles: KernelCycles) -> 
         + _transfer(counts.write_bytes[ACTIVATIONS], counts.writes[ACTIVATIONS], "write", machine),
         int(elements.max()),
         int(exchange.max()),
-        int(counts.barriers.max()) * barrier,
+        int(counts.barriers.max()) * machine.whole("barrier_cycles"),
     )
 
 
