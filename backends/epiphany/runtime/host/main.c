@@ -244,16 +244,16 @@ static void run(const struct options *options)
     if (frames == 0 || batch == 0 || frames > LONGEST || batch > LONGEST)
         mohaq_die("'%s' says %" PRIu32 " steps of %" PRIu32 " sequences; both are 1 to %u",
                   options->inputs, frames, batch, LONGEST);
-    wanted = 8 + 4 * elements_of(mohaq_inputs, MOHAQ_INPUTS, frames, batch);
-    if (given != wanted)
-        mohaq_die("'%s' has %" PRIu64 " bytes, %" PRIu32 " steps of %" PRIu32
-                  " sequences need %" PRIu64,
-                  options->inputs, given, frames, batch, wanted);
     size = mohaq_dram_bytes(frames, batch);
     if (size > MOHAQ_DRAM_WINDOW)
         mohaq_die("%" PRIu32 " steps of %" PRIu32 " sequences need %" PRIu64
                   " bytes of shared DRAM, there are %u: run fewer at once",
                   frames, batch, size, MOHAQ_DRAM_WINDOW);
+    wanted = 8 + 4 * elements_of(mohaq_inputs, MOHAQ_INPUTS, frames, batch);
+    if (given != wanted)
+        mohaq_die("'%s' has %" PRIu64 " bytes, %" PRIu32 " steps of %" PRIu32
+                  " sequences need %" PRIu64,
+                  options->inputs, given, frames, batch, wanted);
 
     image = memory_of(size);
     put_word(image, frames);
