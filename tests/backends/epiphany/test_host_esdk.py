@@ -64,7 +64,7 @@ def test_calls_come_in_order_and_bytes_arrive(built: Sample, tmp_path: Path) -> 
     order = ["init", "reset", "alloc", "open", "load", "write dram", "write core", "start", "go"]
     lines = done.stdout.splitlines()
     assert lines[: len(order)] == order
-    assert lines[-3:] == ["close", "free", "finalize"]
+    assert lines[-4:] == ["stop", "close", "free", "finalize"]
     assert "0 clock cycles on core 15, the slowest" in lines
     out = np.fromfile(tmp_path / "out.bin", "<i4")
     np.testing.assert_array_equal(out[: x.size], x.ravel())

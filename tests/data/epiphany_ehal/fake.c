@@ -79,6 +79,8 @@ ssize_t e_write(void *dev, unsigned row, unsigned col, off_t to, const void *buf
     memcpy(cores[core] + to, buf, size);
     if (to == 0x100 && size == 4) {
         long bytes = number("FAKE_BYTES"), part = bytes * core;
+        if (memcmp(buf, "\377\377\377\377", 4) == 0)
+            return say("stop"), (ssize_t)size;
         say("go");
         if (!started || number("FAKE_MUTE"))
             return (ssize_t)size;

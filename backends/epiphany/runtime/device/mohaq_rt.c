@@ -62,6 +62,10 @@ int mohaq_wait_start(void)
     mohaq_mailbox.state = MOHAQ_WAITING;
     while (mohaq_mailbox.go == mohaq_mailbox.done) {
     }
+    if (mohaq_mailbox.go == MOHAQ_STOP) {
+        mohaq_mailbox.state = MOHAQ_STOPPED;
+        return 0;
+    }
     mohaq_mailbox.launches++;
     mohaq_mailbox.state = MOHAQ_RUNNING;
     __asm__ __volatile__("movts ctimer0, %0" ::"r"(full)); /* counts down: mohaq_start.S */

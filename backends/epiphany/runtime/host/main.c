@@ -189,12 +189,17 @@ static uint32_t look_at_cores(uint32_t launch)
     return missing;
 }
 
+static void order_cores(uint32_t go)
+{
+    for (uint32_t core = 0; core < MOHAQ_CORES; core++)
+        mohaq_device_write_core(core, MOHAQ_MAILBOX, &go, sizeof go);
+}
+
 static void run_cores(uint32_t launch, const struct options *options)
 {
     unsigned char flags[4 * MOHAQ_CORES];
     double begin = seconds();
-    for (uint32_t core = 0; core < MOHAQ_CORES; core++)
-        mohaq_device_write_core(core, MOHAQ_MAILBOX, &launch, sizeof launch);
+    order_cores(launch);
     for (uint32_t looks = 1;; looks++) {
         uint32_t done = 0;
         mohaq_device_read_dram(MOHAQ_FLAGS_OFFSET, flags, sizeof flags);
@@ -270,6 +275,7 @@ static void run(const struct options *options)
     mohaq_device_read_dram(0, image, (size_t)size);
     if (options->verbose)
         report_cycles();
+    order_cores(MOHAQ_STOP);
     mohaq_device_close(options->counters);
 
     wanted = 4 * elements_of(mohaq_outputs, MOHAQ_OUTPUTS, frames, batch);

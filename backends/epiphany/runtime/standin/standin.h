@@ -66,13 +66,10 @@ struct core {
     struct phase_counters phases[MOHAQ_PHASES];
 };
 
-enum standin_state { STANDIN_LOADED, STANDIN_RUNNING, STANDIN_CLOSING };
-
 /* All of it is guarded by lock, but for what only one core touches (struct core). */
 struct standin {
     pthread_mutex_t lock;
     pthread_cond_t host, go;
-    enum standin_state state;
     uint32_t arrived, finished;
     struct core cores[MOHAQ_CORES];
     unsigned char *dram;
