@@ -1,1 +1,1 @@
-"""Epiphany: C projects for meshes of small cores with local memories."""
+"""Epiphany: C projects with assembly kernels for many-core chips of 32 KB cores."""
