@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from epiphany_sample import Sample, mistakes, write_sample
 
-from mohaq.backends.epiphany.simulator import BuildOptions, RunOptions, missing_tools, run_project
+from mohaq.backends.epiphany.simulator import (
+    BuildOptions,
+    ProjectRun,
+    RunOptions,
+    missing_tools,
+    run_project,
+)
 from mohaq.backends.epiphany.simulator.build import Sanitizer
 from mohaq.compiler.diagnostics import MohaqError
 
@@ -18,9 +26,12 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
     return write_sample(tmp_path_factory.mktemp("sample"), 2, 2)
 
 
+Run = Callable[..., ProjectRun]
+
+
 @pytest.fixture
-def run(sample: Sample, monkeypatch: pytest.MonkeyPatch):
-    def _run(mistake: str, options: RunOptions | None = None):
+def run(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> Run:
+    def _run(mistake: str, options: RunOptions | None = None) -> ProjectRun:
         monkeypatch.setenv("SAMPLE_MISTAKE", mistakes()[mistake])
         return run_project(sample.folder, sample.inputs(3, 2), options)
 
@@ -40,23 +51,23 @@ def run(sample: Sample, monkeypatch: pytest.MonkeyPatch):
         ("OUTSIDE", r"DMA of 8 bytes: one end is this core's memory, the other shared DRAM"),
     ],
 )
-def test_the_stand_in_stops_at(run, mistake: str, message: str) -> None:
+def test_the_stand_in_stops_at(run: Run, mistake: str, message: str) -> None:
     with pytest.raises(MohaqError, match=message):
         run(mistake)
 
 
-def test_the_stand_in_stops_at_data_pushed_after_the_last_barrier(run) -> None:
+def test_the_stand_in_stops_at_data_pushed_after_the_last_barrier(run: Run) -> None:
     with pytest.raises(MohaqError, match="pushed after the last barrier"):
         run("LATE_PUSH", RunOptions(pushes="late"))
 
 
-def test_a_hanging_program_is_stopped(run) -> None:
+def test_a_hanging_program_is_stopped(run: Run) -> None:
     with pytest.raises(MohaqError, match="no end after 1 s: 4 of 4 cores still run"):
         run("ENDLESS", RunOptions(seconds=1))
 
 
 @pytest.mark.parametrize("mistake", ["NO_WAIT", "NO_BARRIER"])
-def test_what_is_read_too_early_is_wrong(sample: Sample, run, mistake: str) -> None:
+def test_what_is_read_too_early_is_wrong(sample: Sample, run: Run, mistake: str) -> None:
     made = run(mistake, RunOptions(pushes="late"))
     assert not np.array_equal(made.outputs[0], sample.expected(*sample.inputs(3, 2))[0])
 
@@ -69,7 +80,7 @@ def test_what_is_read_too_early_is_wrong(sample: Sample, run, mistake: str) -> N
         ("NO_BARRIER", "thread", "ThreadSanitizer: data race"),
     ],
 )
-def test_sanitizers_find(run, mistake: str, sanitize: Sanitizer, message: str) -> None:
+def test_sanitizers_find(run: Run, mistake: str, sanitize: Sanitizer, message: str) -> None:
     options = RunOptions(build=BuildOptions(sanitize=sanitize))
     with pytest.raises(MohaqError, match=message):
         run(mistake, options)

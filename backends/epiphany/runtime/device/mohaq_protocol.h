@@ -9,7 +9,7 @@
 #define MOHAQ_MAILBOX 0x100u
 
 struct mohaq_mailbox {
-    uint32_t go;     /* number of the launch: 1, 2, ... */
+    uint32_t go;     /* number of the launch: 1, 2, ...; MOHAQ_STOP: no more */
     uint32_t done;   /* last launch that this core finished */
     uint32_t cycles; /* clock cycles of the last launch on this core, start to done */
     uint32_t padding;
@@ -20,7 +20,15 @@ struct mohaq_mailbox {
     uint32_t reserved[8];
 };
 
-enum mohaq_state { MOHAQ_LOADED = 0, MOHAQ_WAITING = 1, MOHAQ_RUNNING = 2, MOHAQ_FAILED = 3 };
+#define MOHAQ_STOP 0xFFFFFFFFu
+
+enum mohaq_state {
+    MOHAQ_LOADED = 0,
+    MOHAQ_WAITING = 1,
+    MOHAQ_RUNNING = 2,
+    MOHAQ_FAILED = 3,
+    MOHAQ_STOPPED = 4
+};
 
 enum mohaq_error {
     MOHAQ_ERROR_GROUP = 1,        /* not MOHAQ_ROWS x MOHAQ_COLS cores: rows << 16 | cols */

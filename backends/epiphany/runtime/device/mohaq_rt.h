@@ -40,8 +40,8 @@ _Static_assert(MOHAQ_WEIGHTS_OFFSET >= MOHAQ_JOB_BYTES, "weights lie over the jo
 #define MOHAQ_DEVICE_MAIN mohaq_main
 int mohaq_main(void);
 
-/* Waits for the host, then for all cores (one barrier). Returns 1; the stand-in also 0, when the
- * host has finished. */
+/* Waits for the host, then for all cores (one barrier), and returns 1; 0 when the host has
+ * finished: then the program returns too. */
 int mohaq_wait_start(void);
 
 /* Tells the host that this core's results are in shared DRAM. No barrier. */

@@ -48,9 +48,10 @@ C(mohaq_group):
     mov sp, %low(MOHAQ_STACK_TOP - 16)
     movt sp, %high(MOHAQ_STACK_TOP - 16)
     mov fp, 0
-    /* Integer mode for the whole program (bits 19:17), timer 0 counts clock cycles (bits 7:4). */
-    mov r0, %low(0x00080010)
-    movt r0, %high(0x00080010)
+    /* Integer mode for the whole program (bits 19:17), timer 0 counts clock cycles (bits 7:4),
+       clock gating as the loader sets it (bit 22). */
+    mov r0, %low(0x00480010)
+    movt r0, %high(0x00480010)
     movts config, r0
     /* All interrupts masked but reset, software exception and memory fault. */
     mov r0, 0x3f8

@@ -189,12 +189,17 @@ static uint32_t look_at_cores(uint32_t launch)
     return missing;
 }
 
+static void order_cores(uint32_t go)
+{
+    for (uint32_t core = 0; core < MOHAQ_CORES; core++)
+        mohaq_device_write_core(core, MOHAQ_MAILBOX, &go, sizeof go);
+}
+
 static void run_cores(uint32_t launch, const struct options *options)
 {
     unsigned char flags[4 * MOHAQ_CORES];
     double begin = seconds();
-    for (uint32_t core = 0; core < MOHAQ_CORES; core++)
-        mohaq_device_write_core(core, MOHAQ_MAILBOX, &launch, sizeof launch);
+    order_cores(launch);
     for (uint32_t looks = 1;; looks++) {
         uint32_t done = 0;
         mohaq_device_read_dram(MOHAQ_FLAGS_OFFSET, flags, sizeof flags);
@@ -244,16 +249,16 @@ static void run(const struct options *options)
     if (frames == 0 || batch == 0 || frames > LONGEST || batch > LONGEST)
         mohaq_die("'%s' says %" PRIu32 " steps of %" PRIu32 " sequences; both are 1 to %u",
                   options->inputs, frames, batch, LONGEST);
-    wanted = 8 + 4 * elements_of(mohaq_inputs, MOHAQ_INPUTS, frames, batch);
-    if (given != wanted)
-        mohaq_die("'%s' has %" PRIu64 " bytes, %" PRIu32 " steps of %" PRIu32
-                  " sequences need %" PRIu64,
-                  options->inputs, given, frames, batch, wanted);
     size = mohaq_dram_bytes(frames, batch);
     if (size > MOHAQ_DRAM_WINDOW)
         mohaq_die("%" PRIu32 " steps of %" PRIu32 " sequences need %" PRIu64
                   " bytes of shared DRAM, there are %u: run fewer at once",
                   frames, batch, size, MOHAQ_DRAM_WINDOW);
+    wanted = 8 + 4 * elements_of(mohaq_inputs, MOHAQ_INPUTS, frames, batch);
+    if (given != wanted)
+        mohaq_die("'%s' has %" PRIu64 " bytes, %" PRIu32 " steps of %" PRIu32
+                  " sequences need %" PRIu64,
+                  options->inputs, given, frames, batch, wanted);
 
     image = memory_of(size);
     put_word(image, frames);
@@ -270,6 +275,7 @@ static void run(const struct options *options)
     mohaq_device_read_dram(0, image, (size_t)size);
     if (options->verbose)
         report_cycles();
+    order_cores(MOHAQ_STOP);
     mohaq_device_close(options->counters);
 
     wanted = 4 * elements_of(mohaq_outputs, MOHAQ_OUTPUTS, frames, batch);

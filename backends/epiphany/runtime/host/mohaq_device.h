@@ -23,7 +23,7 @@ void mohaq_device_start(void);
 /* Between two looks at shared DRAM: sleeps a little, or until something happened. */
 void mohaq_device_pause(void);
 
-/* Ends the run; writes the counters of the stand-in to a file unless COUNTERS is NULL. */
+/* Ends the run of cores that were told to stop; writes the counters of the stand-in to a file unless COUNTERS is NULL. */
 void mohaq_device_close(const char *counters);
 
 #endif

@@ -101,7 +101,6 @@ void mohaq_device_read_core(uint32_t core, uint32_t local, void *to, size_t byte
 void mohaq_device_start(void)
 {
     pthread_attr_t attributes;
-    standin.state = STANDIN_RUNNING;
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
     for (uint32_t i = 0; i < MOHAQ_CORES; i++) {
@@ -129,10 +128,6 @@ void mohaq_device_pause(void)
 
 void mohaq_device_close(const char *counters)
 {
-    pthread_mutex_lock(&standin.lock);
-    standin.state = STANDIN_CLOSING;
-    pthread_cond_broadcast(&standin.go);
-    pthread_mutex_unlock(&standin.lock);
     for (uint32_t i = 0; i < MOHAQ_CORES; i++)
         pthread_join(standin.cores[i].thread, NULL);
     if (counters != NULL)

@@ -133,11 +133,11 @@ void mohaq_dma_start(int channel, void *dst, const void *src, uint32_t bytes)
     if (reads && overlaps_flags((uint32_t)((const unsigned char *)src - standin.dram), bytes))
         standin_mistake("DMA reads the done flags, which change at any time");
     if (reads) {
-        counters->dma_reads++;
-        counters->dma_read_bytes += bytes;
+        counters->dma_reads[channel]++;
+        counters->dma_read_bytes[channel] += bytes;
     } else {
-        counters->dma_writes++;
-        counters->dma_write_bytes += bytes;
+        counters->dma_writes[channel]++;
+        counters->dma_write_bytes[channel] += bytes;
     }
     t->target = dst;
     t->source = src;
@@ -271,18 +271,17 @@ void mohaq_barrier(void) { barrier(standin_self->phase); }
 int mohaq_wait_start(void)
 {
     volatile struct mohaq_mailbox *box = mailbox_of(standin_self);
-    int closing;
+    int stop;
     pthread_mutex_lock(&standin.lock);
     box->state = MOHAQ_WAITING;
-    while (box->go == box->done && standin.state != STANDIN_CLOSING)
+    while (box->go == box->done)
         pthread_cond_wait(&standin.go, &standin.lock);
-    closing = standin.state == STANDIN_CLOSING;
-    if (!closing) {
+    stop = box->go == MOHAQ_STOP;
+    if (!stop)
         standin.finished -= box->launches++ > 0;
-        box->state = MOHAQ_RUNNING;
-    }
+    box->state = stop ? MOHAQ_STOPPED : MOHAQ_RUNNING;
     pthread_mutex_unlock(&standin.lock);
-    if (closing)
+    if (stop)
         return 0;
     barrier(0);
     return 1;

@@ -19,8 +19,16 @@
 #define MOHAQ_INPUTS 2
 #define MOHAQ_OUTPUTS 2
 
+/* Products of 64 bits are slow on the chip; the host checks what users ask for. */
+#ifdef __epiphany__
+typedef uint32_t mohaq_offset;
+#else
+typedef uint64_t mohaq_offset;
+#endif
+
 /* Planes of shared DRAM: 0 x [B][T][UNITS], 1 h0 [B][UNITS], 2 y like x, 3 hT like h0. */
-static inline uint64_t mohaq_plane_offset(uint32_t plane, uint64_t frames, uint64_t batch)
+static inline mohaq_offset mohaq_plane_offset(uint32_t plane, mohaq_offset frames,
+                                              mohaq_offset batch)
 {
     static const uint32_t before[5][2] = {{0, 0}, {1, 0}, {1, 1}, {2, 1}, {2, 2}};
     return MOHAQ_WEIGHTS_OFFSET + MOHAQ_WEIGHTS_BYTES
