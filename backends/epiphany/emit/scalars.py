@@ -37,10 +37,14 @@ def clamped(text: str, bits: int, edges: tuple[int, int]) -> str:
 def rescaled(text: str, bits: int, m: int, s: int, edges: tuple[int, int]) -> str:
     """clamp((x * m + 2^(s-1)) >> s) of a value of `bits` bits.
 
-    Three forms: in 32 bits where x * m fits; in two halves (see mohaq_rescale) where the
+    Four forms: shifts alone for m = 1; in 32 bits where x * m fits; in two halves (see mohaq_rescale) where the
     multiplier has 15 bits and the shift at least 17; in 64 bits else.
     """
     half = (1 << s) >> 1
+    if m == 1 and s > 1:
+        found = max(2, bits + 1 - s)
+        cast = "(int32_t)" if bits > INT and found <= INT else ""
+        return clamped(f"{cast}((({text} >> {s - 1}) + 1) >> 1)", found, edges)
     product = bits + m.bit_length()
     if product <= INT - 1 and s <= INT - 2:
         scaled = text if m == 1 else f"{text} * {m}"
