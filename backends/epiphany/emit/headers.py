@@ -255,16 +255,25 @@ static inline int32_t mohaq_step(const int16_t *points, uint32_t shift, int32_t 
 def layers_header(unit: Unit) -> str:
     """Prototypes and the arithmetic that layers share."""
     lines = [LAYERS]
-    lines += [f"extern const int16_t {n}[{len(unit.staged.tables[t])}];" for t, (n, _, _) in unit.tables().items()]
+    lines += [
+        f"extern const int16_t {n}[{len(unit.staged.tables[t])}];"
+        for t, (n, _, _) in unit.tables().items()
+    ]
     lines.append("")
     for number in range(len(unit.staged.stages)):
-        lines.append(f"void {unit.stage_name(number)}(uint32_t frames, uint32_t batch, uint32_t b);")
+        lines.append(
+            f"void {unit.stage_name(number)}(uint32_t frames, uint32_t batch, uint32_t b);"
+        )
     return "\n".join([*lines, "", "#endif", ""])
 
 
 def tables_file(unit: Unit) -> str:
     """Points of the functions."""
-    lines = ["/* Functions as points over the 16-bit inputs: generated. */", '#include "layers.h"', ""]
+    lines = [
+        "/* Functions as points over the 16-bit inputs: generated. */",
+        '#include "layers.h"',
+        "",
+    ]
     for table, (name, _, _) in unit.tables().items():
         points = unit.staged.tables[table]
         lines.append(f"const int16_t {name}[{len(points)}] MOHAQ_CONST = {{")
@@ -303,9 +312,8 @@ def _main(unit: Unit) -> Iterator[str]:
     yield "        mohaq_dma_start(1, job, mohaq_dram(0), 8);"
     yield "        mohaq_dma_wait(1);"
     yield "        for (uint32_t b = 0; b < job[1]; b++) {"
-    layers = unit.layers()
-    for number, stage in enumerate(unit.staged.stages):
-        yield f"            mohaq_phase({1 + layers.index(stage.layer)}u);"
+    for number in range(len(unit.staged.stages)):
+        yield f"            mohaq_phase({unit.phase(number)}u);"
         yield f"            {unit.stage_name(number)}(job[0], job[1], b);"
     yield "        }"
     yield "        mohaq_phase(0);"

@@ -26,7 +26,7 @@ class _LayerWriter:
         self.name = unit.stage_name(number)
         self.step = StepWriter(unit, number)
         self.cores = unit.machine.cores
-        self.phase = 1 + unit.layers().index(self.stage.layer)
+        self.phase = unit.phase(number)
 
     def lines(self) -> Iterator[str]:
         """All lines."""
@@ -138,7 +138,10 @@ class _LayerWriter:
             yield from _indented(self._calls(number, piece, "w", "i"))
             yield "}"
         else:
-            chunk, last = plan.blocks_at_once, plan.shape.blocks - (plan.chunks - 1) * plan.blocks_at_once
+            chunk, last = (
+                plan.blocks_at_once,
+                plan.shape.blocks - (plan.chunks - 1) * plan.blocks_at_once,
+            )
             first, second = self._field("weights0"), self._field("weights1")
             yield f"const uint32_t from = {self._weights(number, piece)} + tile * {plan.tile_bytes(piece)}u;"
             some = f"{chunk if plan.chunks > 1 else last}u"

@@ -55,8 +55,10 @@ def write_project(unit: Unit, folder: Path, title: str) -> None:
 
 
 def _port_text(row: dict[str, Any]) -> str:
-    shape = "[T, B, {}]".format(row["channels"]) if row["steps"] else "[{}, B, {}]".format(
-        row["depth"], row["channels"]
+    shape = (
+        "[T, B, {}]".format(row["channels"])
+        if row["steps"]
+        else "[{}, B, {}]".format(row["depth"], row["channels"])
     )
     return f"{shape}, signed {row['bits']} bits"
 

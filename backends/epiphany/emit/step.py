@@ -118,7 +118,9 @@ class StepWriter:
                 name = vector_name(self.stage, node.facts["name"], node.group)
                 return f"{self._field('vectors')}.{name}[j]"
             case "fetch":
-                return f"{self._field('own' + str(node.facts['fetch']))}[(q * {each}u + j) * 4u + s]"
+                return (
+                    f"{self._field('own' + str(node.facts['fetch']))}[(q * {each}u + j) * 4u + s]"
+                )
             case _:
                 return self._sum(node, each)
 
@@ -181,9 +183,7 @@ class StepWriter:
 
     def _exchanged(self, level: int) -> Iterator[str]:
         """Pushes, one barrier and the products with what has arrived."""
-        here = [
-            (n, e) for n, e in enumerate(self.stage.exchanges) if e.level == level
-        ]
+        here = [(n, e) for n, e in enumerate(self.stage.exchanges) if e.level == level]
         for number, exchange in here:
             yield from self._pushes(number, exchange)
         if not here:
@@ -223,4 +223,3 @@ def _title(node: Node) -> str:
     return {"requantize": "q", "saturate": "clamped", "lookup": "f", "rsub": "rest"}.get(
         node.kind, node.kind.replace("sum", "acc")
     )
-
