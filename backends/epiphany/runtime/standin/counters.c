@@ -6,6 +6,12 @@
 #include <stdio.h>
 #include <string.h>
 
+/* One number for each DMA channel. */
+static void write_pair(FILE *file, const char *name, const uint64_t values[2])
+{
+    fprintf(file, ",\"%s\":[%" PRIu64 ",%" PRIu64 "]", name, values[0], values[1]);
+}
+
 static void write_phase(FILE *file, const struct phase_counters *p)
 {
     fprintf(file, "{\"kernels\":[");
@@ -15,10 +21,11 @@ static void write_phase(FILE *file, const struct phase_counters *p)
     fprintf(file, "],\"elements\":[");
     for (uint32_t i = 0; i < KINDS; i++)
         fprintf(file, "%s%" PRIu64, i == 0 ? "" : ",", p->elements[i]);
-    fprintf(file,
-            "],\"dma_read_bytes\":%" PRIu64 ",\"dma_reads\":%" PRIu64
-            ",\"dma_write_bytes\":%" PRIu64 ",\"dma_writes\":%" PRIu64,
-            p->dma_read_bytes, p->dma_reads, p->dma_write_bytes, p->dma_writes);
+    fprintf(file, "]");
+    write_pair(file, "dma_read_bytes", p->dma_read_bytes);
+    write_pair(file, "dma_reads", p->dma_reads);
+    write_pair(file, "dma_write_bytes", p->dma_write_bytes);
+    write_pair(file, "dma_writes", p->dma_writes);
     fprintf(file,
             ",\"pushes\":%" PRIu64 ",\"push_bytes\":%" PRIu64 ",\"push_stores\":%" PRIu64
             ",\"push_byte_hops\":%" PRIu64 ",\"barriers\":%" PRIu64 "}",

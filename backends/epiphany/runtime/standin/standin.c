@@ -133,11 +133,11 @@ void mohaq_dma_start(int channel, void *dst, const void *src, uint32_t bytes)
     if (reads && overlaps_flags((uint32_t)((const unsigned char *)src - standin.dram), bytes))
         standin_mistake("DMA reads the done flags, which change at any time");
     if (reads) {
-        counters->dma_reads++;
-        counters->dma_read_bytes += bytes;
+        counters->dma_reads[channel]++;
+        counters->dma_read_bytes[channel] += bytes;
     } else {
-        counters->dma_writes++;
-        counters->dma_write_bytes += bytes;
+        counters->dma_writes[channel]++;
+        counters->dma_write_bytes[channel] += bytes;
     }
     t->target = dst;
     t->source = src;

@@ -48,7 +48,7 @@ struct phase_counters {
     struct kernel_count *kernels;
     uint32_t kinds, room;
     uint64_t elements[KINDS];
-    uint64_t dma_read_bytes, dma_reads, dma_write_bytes, dma_writes;
+    uint64_t dma_read_bytes[2], dma_reads[2], dma_write_bytes[2], dma_writes[2]; /* by channel */
     uint64_t pushes, push_bytes, push_stores, push_byte_hops;
     uint64_t barriers;
 };
