@@ -55,10 +55,9 @@ def breakdown(counts: Counts, machine: Machine, kernel_cycles: KernelCycles) -> 
     elements = np.zeros(counts.cores, dtype=np.int64)
     for kind in ELEMENT_KINDS:
         elements = elements + counts.elements[kind] * machine.whole(f"{kind}_cycles")
-    exchange = (
-        counts.push_stores * machine.whole("push_cycles_per_store")
-        + counts.pushes * machine.whole("push_setup_cycles")
-    )
+    exchange = counts.push_stores * machine.whole(
+        "push_cycles_per_store"
+    ) + counts.pushes * machine.whole("push_setup_cycles")
     return Breakdown(
         int(compute.max()),
         _transfer(counts.read_bytes[WEIGHTS], counts.reads[WEIGHTS], "read", machine),

@@ -35,9 +35,9 @@ def layer_counters(
     """{layer: counters} of planned stages."""
     counter, found = Counter(machine), dict[str, Counts]()
     for stage in stages:
+        if not stage.shape.outputs:
+            continue  # it only carries a state to its end, which counts with loading
         mine = counter.stage(stage, workload.frames, workload.batch)
         name = stage.shape.name
         found[name] = added(found[name], mine) if name in found else mine
-    return {
-        name: counters(one, breakdown(one, machine, cycles)) for name, one in found.items()
-    }
+    return {name: counters(one, breakdown(one, machine, cycles)) for name, one in found.items()}

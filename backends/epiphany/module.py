@@ -43,9 +43,7 @@ def _stage_op(plan: ProgramPlan, number: int) -> StageOp:
     shape, body = stage.shape, Block()
     for tiles in stage.operands:
         body.add_op(
-            OperandOp(
-                [t.real for t in tiles], [t.columns for t in tiles], [t.count for t in tiles]
-            )
+            OperandOp([t.real for t in tiles], [t.columns for t in tiles], [t.count for t in tiles])
         )
     for place, product in enumerate(stage.products):
         one = product.shape
@@ -94,9 +92,7 @@ def program_op(module: ModuleOp) -> ProgramOp:
     """
     found = [op for op in module.walk() if isinstance(op, ProgramOp)]
     if len(found) != 1:
-        raise MohaqError(
-            "the module holds no Epiphany program", hint="run lower-to-epiphany first"
-        )
+        raise MohaqError("the module holds no Epiphany program", hint="run lower-to-epiphany first")
     return found[0]
 
 
@@ -138,9 +134,7 @@ def read_plan(op: ProgramOp, machine: Machine) -> ProgramPlan:
 
 def _stage(op: StageOp) -> tuple[StagePlan, list[int]]:
     ops = list(op.body.block.ops)
-    operands = tuple(
-        _tiles_of(o.columns, o.tile, o.count) for o in ops if isinstance(o, OperandOp)
-    )
+    operands = tuple(_tiles_of(o.columns, o.tile, o.count) for o in ops if isinstance(o, OperandOp))
     products, banks = [], []
     for one in ops:
         if isinstance(one, ProductOp):

@@ -47,8 +47,7 @@ def simulate_folder(folder: Path, inputs: Sequence[npt.NDArray[Any]]) -> Simulat
         raise MohaqError("the plan is damaged", where=str(folder), why=repr(error)) from None
     given = [np.asarray(x) for x in inputs]
     shaped = [
-        x[:, None, :] if row and x.ndim == 2 else x
-        for x, row in zip(given, flat, strict=False)
+        x[:, None, :] if row and x.ndim == 2 else x for x, row in zip(given, flat, strict=False)
     ]
     ran = run_project(folder, [*shaped, *given[len(shaped) :]])
     outputs = tuple(

@@ -42,7 +42,9 @@ def unit_of(program: Program, target: Target) -> Unit:
     def bits(node: Node) -> int:
         return ranges[node.value].bits
 
-    return Unit(staged, plan, build_blob(staged.stages, plan.stages, work.parameters), machine, bits)
+    return Unit(
+        staged, plan, build_blob(staged.stages, plan.stages, work.parameters), machine, bits
+    )
 
 
 def emit(program: Program, folder: Path, target: Target) -> None:

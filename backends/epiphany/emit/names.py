@@ -33,6 +33,11 @@ class Unit:
         """Names of layers in order; phase 1 + n counts layer n."""
         return list(dict.fromkeys(s.layer for s in self.staged.stages))
 
+    def phase(self, number: int) -> int:
+        """Phase of a stage's counters: 0 where it only carries a state to its end."""
+        stage = self.staged.stages[number]
+        return 1 + self.layers().index(stage.layer) if stage.outputs else 0
+
     def tables(self) -> dict[str, tuple[str, int, bool]]:
         """{symbol: (C name, bits within a segment, whether to interpolate)}."""
         return {

@@ -9,6 +9,7 @@ from xdsl.ir import SSAValue
 
 from mohaq.backends.epiphany.lowering.split import Split
 
+
 @dataclass(eq=False)
 class Node:
     """One scalar of a unit: value `value` in group `group` of its channels.

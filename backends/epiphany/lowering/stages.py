@@ -142,9 +142,7 @@ class _Builder:
             return
         sizes = {shape_of(p)[-1] for p in parts}
         if len(sizes) > 1:
-            raise MohaqError(
-                "Epiphany joins sequences of one size", why=f"sizes {sorted(sizes)}"
-            )
+            raise MohaqError("Epiphany joins sequences of one size", why=f"sizes {sorted(sizes)}")
         name = layer_name(parts[0].owner) if isinstance(parts[0].owner, Operation) else None
         plane = self._plane(
             name or "sequence", sizes.pop(), len(parts), sequence=True, batched=False
@@ -154,9 +152,7 @@ class _Builder:
             self._home.setdefault(part, (plane, group))
         self._joined[value] = plane
 
-    def _plane(
-        self, name: str, units: int, groups: int, *, sequence: bool, batched: bool
-    ) -> Plane:
+    def _plane(self, name: str, units: int, groups: int, *, sequence: bool, batched: bool) -> Plane:
         plane = Plane(name, Split.over(self._cores, units, groups), sequence, batched)
         self._planes.append(plane)
         return plane

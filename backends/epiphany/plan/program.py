@@ -160,9 +160,7 @@ def _keep(
     return residents
 
 
-def _refusal(
-    shapes: Sequence[StageShape], machine: Machine, room: dict[int, int]
-) -> MohaqError:
+def _refusal(shapes: Sequence[StageShape], machine: Machine, room: dict[int, int]) -> MohaqError:
     """What does not fit, in numbers."""
     for shape in shapes:
         if _fitting(shape, machine, room, 1, frozenset()) is None:

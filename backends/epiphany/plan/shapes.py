@@ -151,9 +151,7 @@ def shape_of_stage(stage: Stage) -> StageShape:
         tuple(_own(s.split, s.split.groups) for s in stage.states if s.start),
         tuple(_own(s.split, s.split.groups) for s in stage.states for _ in s.ends),
         tuple(
-            TransferShape(
-                f.split.per_core, 1 if f.aligned else f.split.per_core, f.split.active
-            )
+            TransferShape(f.split.per_core, 1 if f.aligned else f.split.per_core, f.split.active)
             for f in stage.fetches
         ),
         tuple(_own(o.split, 1) for o in stage.outputs for _ in o.planes),
@@ -218,6 +216,4 @@ def constant_bytes(stage: Stage) -> int:
     total = sum(
         padded(split.per_core * vector_bytes(bits), WORD) for split, bits in stage.params.values()
     )
-    return total + sum(
-        padded(4 * f.split.per_core, WORD) for f in stage.fetches if not f.aligned
-    )
+    return total + sum(padded(4 * f.split.per_core, WORD) for f in stage.fetches if not f.aligned)
