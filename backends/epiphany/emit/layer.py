@@ -72,14 +72,14 @@ class LayerWriter:
         moves = list(self._moves())
         for title, rows in moves:
             if rows:
-                yield f"\nstatic const struct mohaq_move {title}[] = {{"
+                yield f"\nstatic const struct mohaq_move {title}[] MOHAQ_CONST = {{"
                 yield from (f"    {row}," for row in rows)
                 yield "};"
-        yield "\nstatic const uint16_t at[] = {"
+        yield "\nstatic const uint16_t at[] MOHAQ_CONST = {"
         places = [f"    MOHAQ_PLACE({bank}, {path})," for bank, path in self.cell.places]
         yield from places or ["    0,"]
         yield "};"
-        yield "\nstatic const int32_t k[] = {"
+        yield "\nstatic const int32_t k[] MOHAQ_CONST = {"
         numbers = [f"    {_int(v)}, /* {n}: {about} */" for n, (v, about) in enumerate(self.cell.numbers)]
         yield from numbers or ["    0,"]
         yield "};"
@@ -128,7 +128,7 @@ class LayerWriter:
                 name, numbers = self._convert(operand, piece)
                 if numbers:
                     values = ", ".join(_int(v) for v in numbers)
-                    yield f"\nstatic const int32_t scale{number}_{piece}[] = {{{values}}};"
+                    yield f"\nstatic const int32_t scale{number}_{piece}[] MOHAQ_CONST = {{{values}}};"
                 plane = operand.pieces[piece].plane
                 share = self.plan.share(tiles, self.unit.machine.cores)
                 rows.append(
@@ -137,11 +137,11 @@ class LayerWriter:
                     f".last = {tiles.inside(tiles.count - 1)}, .share = {share},\n"
                     f"     .convert = {name}, .k = {f'scale{number}_{piece}' if numbers else '0'}}}"
                 )
-            yield f"\nstatic const struct mohaq_piece pieces{number}[] = {{"
+            yield f"\nstatic const struct mohaq_piece pieces{number}[] MOHAQ_CONST = {{"
             yield from (f"    {row}," for row in rows)
             yield "};"
         if self.stage.operands:
-            yield "\nstatic const struct mohaq_operand operands[] = {"
+            yield "\nstatic const struct mohaq_operand operands[] MOHAQ_CONST = {"
             for number, operand in enumerate(self.stage.operands):
                 yield f"    {{.pieces = {len(operand.pieces)}, .piece = pieces{number}}},"
             yield "};"
@@ -166,7 +166,7 @@ class LayerWriter:
     def _products(self) -> Iterator[str]:
         if not self.stage.products:
             return
-        yield "\nstatic const struct mohaq_product products[] = {"
+        yield "\nstatic const struct mohaq_product products[] MOHAQ_CONST = {"
         for number, plan in enumerate(self.plan.products):
             shape, source = plan.shape, self.stage.products[number].source
             kernel = f"{'tile4' if shape.batched else 'mv8'}_w{shape.bits}"
@@ -186,7 +186,7 @@ class LayerWriter:
     def _exchanges(self) -> Iterator[str]:
         if not self.stage.exchanges:
             return
-        yield "\nstatic const struct mohaq_exchange exchanges[] = {"
+        yield "\nstatic const struct mohaq_exchange exchanges[] MOHAQ_CONST = {"
         for number, exchange in enumerate(self.stage.exchanges):
             split = exchange.split
             yield (
@@ -205,7 +205,7 @@ class LayerWriter:
     def _states(self) -> Iterator[str]:
         if not self.stage.states:
             return
-        yield "\nstatic const struct mohaq_held states[] = {"
+        yield "\nstatic const struct mohaq_held states[] MOHAQ_CONST = {"
         for number, state in enumerate(self.stage.states):
             yield f"    {{.place = {self._place(f'state{number}')}, .count = {state.split.segment}}},"
         yield "};"
@@ -237,7 +237,7 @@ class LayerWriter:
     def _stage(self, moves: dict[str, int]) -> Iterator[str]:
         stage, plan = self.stage, self.plan
         size = constant_bytes(stage)
-        yield f"\nconst struct mohaq_stage {self.name} = {{"
+        yield f"\nconst struct mohaq_stage {self.name} MOHAQ_CONST = {{"
         for title, value in (
             ("phase", self.unit.phase(self.number)),
             ("active", stage.active),

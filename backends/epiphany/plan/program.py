@@ -59,7 +59,8 @@ def plan_program(
     Raises:
         MohaqError: a stage does not fit local memory; with the numbers.
     """
-    room = bank_room(machine, table_bytes)
+    described = sum(s.description_bytes for s in shapes)
+    room = bank_room(machine, table_bytes + described)
     best: tuple[int, ProgramPlan] | None = None
     for most in (16, 4, 1):
         found = _planned(shapes, machine, room, most)

@@ -84,6 +84,10 @@ class TransferShape:
     """Cores that do it."""
 
 
+SCALAR_BYTES = 10
+"""At most two numbers and a place a scalar."""
+
+
 @dataclass(frozen=True)
 class StageShape:
     """A stage as sizes.
@@ -101,6 +105,7 @@ class StageShape:
         spills: elements of each value that lives between loops of a step.
         buffered: whether new states are kept apart until the end of a step.
         constants: bytes of vectors that a core reads before it starts.
+        scalars: of a unit and a step, for the size of the stage's tables.
     """
 
     name: str
@@ -118,6 +123,15 @@ class StageShape:
     spills: tuple[int, ...]
     buffered: bool
     constants: int
+    scalars: int
+
+    @property
+    def description_bytes(self) -> int:
+        """Room for the constants of the stage in local memory: at least what they take."""
+        moves = len(self.starts) + len(self.ends) + len(self.fetches) + len(self.outputs)
+        pieces = sum(len(p) for p in self.operands)
+        listed = 16 * moves + 36 * pieces + 44 * len(self.products) + 16 * len(self.exchanges)
+        return padded(144 + listed + SCALAR_BYTES * self.scalars, 64)
 
 
 def shape_of_stage(stage: Stage) -> StageShape:
@@ -158,6 +172,7 @@ def shape_of_stage(stage: Stage) -> StageShape:
         tuple(per_core(stage, n.units) for n in stage.spills()),
         stage.buffered,
         constant_bytes(stage),
+        len(stage.nodes),
     )
 
 

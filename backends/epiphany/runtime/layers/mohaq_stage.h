@@ -83,6 +83,9 @@ struct mohaq_stage {
     const int32_t *k;               /* its numbers */
 };
 
+/* Reads the weights of a stage that stay in local memory. */
+void mohaq_load_stage(const struct mohaq_stage *stage);
+
 /* Runs a stage on one sequence. */
 void mohaq_run_stage(const struct mohaq_stage *stage, uint32_t frames, uint32_t batch, uint32_t b);
 
