@@ -19,6 +19,7 @@ def memory_map(plan: Mapping[str, Any]) -> str:
         plan: content of plan.json: `memory` lists room, weights that stay and fields by bank.
     """
     bank_bytes = int(plan["constants"]["memory_bytes"]) // 4
+    code = int(plan["constants"]["code_bytes"]) - bank_bytes
     rows = list(plan["memory"])
     stages = [row["stage"] for row in rows[0]["layers"]] if rows else []
     shapes = [text(8, 18, "Local memory of a core", size=14)]
@@ -30,13 +31,13 @@ def memory_map(plan: Mapping[str, Any]) -> str:
         shapes.append(text(LEFT - 8, y + HEIGHT - 7, str(stage), anchor="end"))
         shapes.append(box(LEFT, y, WIDTH, HEIGHT, CODE, "code, constants, runtime"))
         for row in rows:
-            shapes += _bar(row, number, y, bank_bytes)
+            shapes += _bar(row, number, y, bank_bytes, code)
     height = TOP + max(len(stages), 1) * (HEIGHT + GAP)
     shapes += _legend(height)
     return document(LEFT + 4 * (WIDTH + GAP), height + 24, shapes)
 
 
-def _bar(row: Mapping[str, Any], number: int, y: float, bank_bytes: int) -> list[str]:
+def _bar(row: Mapping[str, Any], number: int, y: float, bank_bytes: int, code: int) -> list[str]:
     bank = int(row["bank"])
     left = LEFT + bank * (WIDTH + GAP)
     scale = WIDTH / bank_bytes
@@ -49,11 +50,18 @@ def _bar(row: Mapping[str, Any], number: int, y: float, bank_bytes: int) -> list
     ]
     shapes = [box(left, y, WIDTH, HEIGHT, FREE, f"bank {bank}")]
     at = left
+    if bank == 1 and code:
+        shapes.append(
+            box(
+                at, y, code * scale, HEIGHT, CODE, f"code that bank 0 has no room for: {code} bytes"
+            )
+        )
+        at += code * scale
     for fill, name, size in parts:
         shapes.append(box(at, y, size * scale, HEIGHT, fill, f"{name}: {size} bytes"))
         at += size * scale
     rest = bank_bytes - int(row["bytes"])
-    if rest:
+    if rest and bank == 3:
         end = left + WIDTH - rest * scale
         shapes.append(box(end, y, rest * scale, HEIGHT, END, f"tables and stack: {rest} bytes"))
     return shapes

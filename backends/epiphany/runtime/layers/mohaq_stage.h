@@ -8,7 +8,7 @@
 
 /* Place of a field in local memory, as a number that a constant can hold. */
 #define MOHAQ_PLACE(bank, field) \
-    ((uint16_t)((bank) * MOHAQ_BANK_BYTES + offsetof(struct mohaq_bank##bank, field)))
+    ((uint16_t)(MOHAQ_BANK_ORIGIN(bank) + offsetof(struct mohaq_bank##bank, field)))
 
 static inline void *mohaq_local(uint32_t place)
 {
