@@ -46,9 +46,7 @@ def write_project(unit: Unit, folder: Path, title: str) -> None:
     made["device/cells.c"] = "\n".join([CELLS, *cells.lines(), *converts.lines(), ""])
     made["device/model.h"] = model_header(unit)
     made["device/memory.h"] = memory_header(unit)
-    made["device/layers.h"] = layers_header(
-        unit, [*cells.prototypes(), *converts.prototypes()]
-    )
+    made["device/layers.h"] = layers_header(unit, [*cells.prototypes(), *converts.prototypes()])
     made["device/tables.c"] = tables_file(unit)
     made["device/main.c"] = main_file(unit)
     m = unit.machine
