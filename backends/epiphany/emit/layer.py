@@ -9,7 +9,8 @@ from mohaq.backends.epiphany.emit.cell import CellWriter
 from mohaq.backends.epiphany.emit.names import Unit
 from mohaq.backends.epiphany.emit.scalars import linked
 from mohaq.backends.epiphany.lowering.nodes import Exchange, Operand, Plane
-from mohaq.backends.epiphany.plan.shapes import constant_bytes
+from mohaq.backends.epiphany.plan.shapes import CELL_BYTES, SCALAR_BYTES, constant_bytes
+from mohaq.compiler.diagnostics import MohaqError
 
 CELL = "(const struct mohaq_stage *stage, uint32_t core, uint32_t q, uint32_t s, uint32_t parity)"
 CONVERT = "(int32_t *x, const int16_t *raw, uint32_t count, const int32_t *k)"
@@ -53,6 +54,12 @@ class LayerWriter:
         self.plan = unit.plan.stages[number]
         self.name = unit.stage_name(number)
         self.cell = CellWriter(unit, number)
+        room = CELL_BYTES + SCALAR_BYTES * self.plan.shape.scalars
+        taken = 2 * len(self.cell.places) + 4 * len(self.cell.numbers)
+        if taken > room:
+            raise MohaqError(
+                f"the numbers of layer '{self.stage.layer}' take {taken} bytes, {room} are reserved"
+            )
         used = [
             "const uint16_t *const at = stage->at;",
             "const int32_t *const k = stage->k;",
@@ -80,7 +87,9 @@ class LayerWriter:
         yield from places or ["    0,"]
         yield "};"
         yield "\nstatic const int32_t k[] MOHAQ_CONST = {"
-        numbers = [f"    {_int(v)}, /* {n}: {about} */" for n, (v, about) in enumerate(self.cell.numbers)]
+        numbers = [
+            f"    {_int(v)}, /* {n}: {about} */" for n, (v, about) in enumerate(self.cell.numbers)
+        ]
         yield from numbers or ["    0,"]
         yield "};"
         yield from self._stage({title: len(rows) for title, rows in moves})
@@ -110,9 +119,7 @@ class LayerWriter:
                 f" * product {number}: {comment(product.weights)}, {shape.rows} rows a core of "
                 f"{sum(shape.columns)} columns,"
             )
-            yield (
-                f" *   {shape.bits}-bit weights, {where}, {64 if shape.wide else 32}-bit sums"
-            )
+            yield (f" *   {shape.bits}-bit weights, {where}, {64 if shape.wide else 32}-bit sums")
         for number, state in enumerate(stage.states):
             yield f" * state {number}: {state.split.units} units, {state.split.per_core} a core"
         for output in stage.outputs:
@@ -226,7 +233,11 @@ class LayerWriter:
                 bank = self.unit.bank_of(self.number, "vectors")
                 table = f"MOHAQ_PLACE({bank}, at.{self.name}.vectors.columns{number})"
             own = self._place(f"own{number}")
-            fetches.append(_move(fetch.plane, fetch.group, own, fetch.split.per_core, fetch.split.active, table))
+            fetches.append(
+                _move(
+                    fetch.plane, fetch.group, own, fetch.split.per_core, fetch.split.active, table
+                )
+            )
         yield "fetches", fetches
         outputs = []
         for output in self.stage.outputs:

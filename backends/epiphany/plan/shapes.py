@@ -49,7 +49,8 @@ class ProductShape:
     @property
     def blocks(self) -> int:
         """Kernel calls for all rows: there is always a spare row of zero weights, whose sum is
-        what the offset of the weights adds to every row."""
+        what the offset of the weights adds to every row.
+        """
         return self.rows // self.block + 1
 
     @property
@@ -84,8 +85,8 @@ class TransferShape:
     """Cores that do it."""
 
 
-SCALAR_BYTES = 10
-"""At most two numbers and a place a scalar."""
+SCALAR_BYTES, CELL_BYTES = 4, 48
+"""Room for the numbers and places of a cell: for a scalar, and whatever it computes."""
 
 
 @dataclass(frozen=True)
@@ -130,8 +131,11 @@ class StageShape:
         """Room for the constants of the stage in local memory: at least what they take."""
         moves = len(self.starts) + len(self.ends) + len(self.fetches) + len(self.outputs)
         pieces = sum(len(p) for p in self.operands)
-        listed = 16 * moves + 36 * pieces + 44 * len(self.products) + 16 * len(self.exchanges)
-        return padded(144 + listed + SCALAR_BYTES * self.scalars, 64)
+        listed = 16 * moves + 32 * pieces + 8 * len(self.operands) + 36 * len(self.products)
+        listed += 10 * len(self.exchanges) + 4 * len(self.states)
+        cell = CELL_BYTES + SCALAR_BYTES * self.scalars
+        # The last summand: arrays start at multiples of 8.
+        return padded(96 + listed + cell + 48, WORD)
 
 
 def shape_of_stage(stage: Stage) -> StageShape:

@@ -111,6 +111,14 @@ static inline int64_t mohaq_clamp_wide(int64_t x, int64_t low, int64_t high)
     return x < low ? low : x > high ? high : x;
 }
 
+/* x * m for 0 <= m < 2^15 of two 32-bit products: one of 64 bits is a call of the library, which
+ * leaves and enters integer mode. */
+static inline int64_t mohaq_product(int32_t x, int32_t m)
+{
+    const uint32_t low = ((uint32_t)x & 0xffffu) * (uint32_t)m;
+    return (int64_t)((x >> 16) * m) * 65536 + (int64_t)low;
+}
+
 /* (x * m + 2^(s-1)) >> s for m < 2^15 and 17 <= s <= 47, exact with 32-bit products: with
  * x = 65536 h + l it is (h * m + (l * m >> 16) + 2^(s-17)) >> (s-16). */
 static inline int32_t mohaq_rescale(int32_t x, int32_t m, int32_t s)
