@@ -49,7 +49,7 @@ def _bar(row: Mapping[str, Any], number: int, y: float, bank_bytes: int, code: i
         (FIELDS[n % len(FIELDS)], name, size) for n, (name, size) in enumerate(fields.items())
     ]
     shapes = [box(left, y, WIDTH, HEIGHT, FREE, f"bank {bank}")]
-    at = left
+    at = float(left)
     if bank == 1 and code:
         shapes.append(
             box(

@@ -84,7 +84,7 @@ def test_a_project_has_its_pictures(folder: Path) -> None:
     plan = json.loads((folder / "plan.json").read_text())
     trace = json.loads((folder / "timeline.json").read_text())
     assert {e["pid"] for e in trace["traceEvents"]} == set(range(16))
-    ends = {}
+    ends: dict[int, float] = {}
     for event in trace["traceEvents"]:
         if event["ph"] == "X" and event["tid"] == 0:
             assert event["ts"] >= ends.get(event["pid"], 0) - 1e-3
