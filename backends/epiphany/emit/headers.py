@@ -195,76 +195,18 @@ LAYERS = """\
 #ifndef MOHAQ_LAYERS_H
 #define MOHAQ_LAYERS_H
 
-#include "mohaq_kernels.h"
-#include "mohaq_rt.h"
-
-/* Start of a plane in shared memory, for sequence b where each has its own. */
-static inline uint32_t mohaq_plane_start(uint32_t plane, uint32_t frames, uint32_t batch, uint32_t b)
-{
-    const uint32_t quads = (frames + 3u) / 4u;
-    uint32_t at = MOHAQ_WEIGHTS_OFFSET + MOHAQ_WEIGHTS_BYTES;
-    for (uint32_t p = 0; p <= plane; p++) {
-        const struct mohaq_plane *const one = &mohaq_planes[p];
-        const uint32_t size = (one->sequence ? quads : 1u) * one->columns * 8u;
-        const uint32_t copies = one->batched ? batch : 1u;
-        at += p < plane ? size * copies : one->batched ? size * b : 0u;
-    }
-    return at;
-}
-
-/* Place of a sum: [row block][quad][4 rows][4 steps]. */
-static inline uint32_t mohaq_at4(uint32_t row, uint32_t q, uint32_t s, uint32_t quads)
-{
-    return ((row >> 2) * quads + q) * 16u + (row & 3u) * 4u + s;
-}
-
-static inline int32_t mohaq_clamp(int32_t x, int32_t low, int32_t high)
-{
-    return x < low ? low : x > high ? high : x;
-}
-
-static inline int64_t mohaq_clamp_wide(int64_t x, int64_t low, int64_t high)
-{
-    return x < low ? low : x > high ? high : x;
-}
-
-/* (x * m + 2^(s-1)) >> s for m < 2^15 and 17 <= s <= 47, exact with 32-bit products: with
- * x = 65536 h + l it is (h * m + (l * m >> 16) + 2^(s-17)) >> (s-16). */
-static inline int32_t mohaq_rescale(int32_t x, int32_t m, uint32_t s)
-{
-    const int32_t low = (int32_t)(((uint32_t)x & 0xffffu) * (uint32_t)m >> 16);
-    return ((x >> 16) * m + low + (1 << (s - 17u))) >> (s - 16u);
-}
-
-/* A table of lines between 2^k + 1 points; shift = 16 - k. */
-static inline int32_t mohaq_line(const int16_t *points, uint32_t shift, int32_t x)
-{
-    const uint32_t at = (uint32_t)(x + 32768), i = at >> shift;
-    const int32_t rest = (int32_t)(at & ((1u << shift) - 1u)), left = points[i];
-    return left + (((points[i + 1u] - left) * rest + (1 << (shift - 1u))) >> shift);
-}
-
-/* A table of 2^k steps. */
-static inline int32_t mohaq_step(const int16_t *points, uint32_t shift, int32_t x)
-{
-    return points[(uint32_t)(x + 32768) >> shift];
-}
+#include "mohaq_stage.h"
 """
 
 
-def layers_header(unit: Unit) -> str:
-    """Prototypes and the arithmetic that layers share."""
+def layers_header(unit: Unit, prototypes: list[str]) -> str:
+    """Declarations of tables, stages, cells and conversions."""
     lines = [LAYERS]
-    lines += [
-        f"extern const int16_t {n}[{len(unit.staged.tables[t])}];"
-        for t, (n, _, _) in unit.tables().items()
-    ]
-    lines.append("")
+    for table, (name, _, _) in unit.tables().items():
+        lines.append(f"extern const int16_t {name}[{len(unit.staged.tables[table])}];")
     for number in range(len(unit.staged.stages)):
-        lines.append(
-            f"void {unit.stage_name(number)}(uint32_t frames, uint32_t batch, uint32_t b);"
-        )
-    return "\n".join([*lines, "", "#endif", ""])
+        lines.append(f"extern const struct mohaq_stage {unit.stage_name(number)};")
+    return "\n".join([*lines, *prototypes, "", "#endif", ""])
 
 
 def tables_file(unit: Unit) -> str:
@@ -313,8 +255,7 @@ def _main(unit: Unit) -> Iterator[str]:
     yield "        mohaq_dma_wait(1);"
     yield "        for (uint32_t b = 0; b < job[1]; b++) {"
     for number in range(len(unit.staged.stages)):
-        yield f"            mohaq_phase({unit.phase(number)}u);"
-        yield f"            {unit.stage_name(number)}(job[0], job[1], b);"
+        yield f"            mohaq_run_stage(&{unit.stage_name(number)}, job[0], job[1], b);"
     yield "        }"
     yield "        mohaq_phase(0);"
     yield "        mohaq_done();"

@@ -1,72 +1,105 @@
-"""C of one stage: the blocks of time steps, products over many steps, and the step function."""
+"""C of one stage: its constants, for mohaq_stage.c and its cell."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from mohaq.backends.epiphany.counters import KERNELS
+from mohaq.backends.epiphany.emit.cell import CellWriter
 from mohaq.backends.epiphany.emit.names import Unit
 from mohaq.backends.epiphany.emit.scalars import linked
-from mohaq.backends.epiphany.emit.step import StepWriter
-from mohaq.backends.epiphany.lowering.nodes import Operand
-from mohaq.backends.epiphany.lowering.split import STEPS
+from mohaq.backends.epiphany.lowering.nodes import Exchange, Operand, Plane
 from mohaq.backends.epiphany.plan.shapes import constant_bytes
-from mohaq.backends.epiphany.plan.tiles import ColumnTiles
+
+CELL = "(const struct mohaq_stage *stage, uint32_t core, uint32_t q, uint32_t s, uint32_t parity)"
+CONVERT = "(int32_t *x, const int16_t *raw, uint32_t count, const int32_t *k)"
 
 
-def layer_file(unit: Unit, number: int) -> str:
-    """The whole file of a stage."""
-    return "\n".join(_LayerWriter(unit, number).lines()) + "\n"
+class Shared:
+    """Functions that several stages use: equal texts get one name."""
+
+    def __init__(self, title: str, arguments: str) -> None:
+        self.title, self.arguments = title, arguments
+        self._known: dict[tuple[str, ...], list[str]] = {}
+
+    def name(self, body: Sequence[str], user: str) -> str:
+        """The function with this body."""
+        users = self._known.setdefault(tuple(body), [])
+        if user not in users:
+            users.append(user)
+        return f"{self.title}_{list(self._known).index(tuple(body))}"
+
+    def prototypes(self) -> list[str]:
+        """Declarations."""
+        return [f"void {self.title}_{n}{self.arguments};" for n in range(len(self._known))]
+
+    def lines(self) -> Iterator[str]:
+        """Definitions."""
+        for number, (body, users) in enumerate(self._known.items()):
+            yield ""
+            yield f"/* Of {', '.join(users)}. */"
+            yield f"void {self.title}_{number}{self.arguments}"
+            yield "{"
+            yield from (f"    {line}" for line in body)
+            yield "}"
 
 
-class _LayerWriter:
-    def __init__(self, unit: Unit, number: int) -> None:
+class LayerWriter:
+    """Writes the file of a stage and registers what it shares."""
+
+    def __init__(self, unit: Unit, number: int, cells: Shared, converts: Shared) -> None:
         self.unit, self.number = unit, number
         self.stage = unit.staged.stages[number]
         self.plan = unit.plan.stages[number]
         self.name = unit.stage_name(number)
-        self.step = StepWriter(unit, number)
-        self.cores = unit.machine.cores
-        self.phase = unit.phase(number)
+        self.cell = CellWriter(unit, number)
+        used = [
+            "const uint16_t *const at = stage->at;",
+            "const int32_t *const k = stage->k;",
+            *self.cell.text,
+            *(f"(void){name};" for name in ("at", "k", "core", "q", "s", "parity")),
+        ]
+        self.cell_name = cells.name(used, self.name)
+        self._converts = converts
 
     def lines(self) -> Iterator[str]:
-        """All lines."""
+        """All lines of the file."""
         yield from self._head()
-        for number, product in enumerate(self.plan.products):
-            for piece in range(len(product.tiles)):
-                yield ""
-                yield from self._multiply(number, piece)
-        for number, operand in enumerate(self.stage.operands):
-            for piece in range(len(operand.pieces)):
-                yield ""
-                yield from self._gather(number, piece, operand)
-        yield ""
-        if self.uses_parity:
-            yield "static void step(uint32_t core, uint32_t q, uint32_t s, uint32_t parity)"
-        else:
-            yield "static void step(uint32_t core, uint32_t q, uint32_t s)"
-        yield "{"
-        yield "    (void)q;"
-        yield "    (void)s;"
-        yield from _indented(self.step.lines())
-        yield "}"
-        yield ""
-        yield from self._run()
+        yield from self._operands()
+        yield from self._products()
+        yield from self._exchanges()
+        yield from self._states()
+        moves = list(self._moves())
+        for title, rows in moves:
+            if rows:
+                yield f"\nstatic const struct mohaq_move {title}[] = {{"
+                yield from (f"    {row}," for row in rows)
+                yield "};"
+        yield "\nstatic const uint16_t at[] = {"
+        places = [f"    MOHAQ_PLACE({bank}, {path})," for bank, path in self.cell.places]
+        yield from places or ["    0,"]
+        yield "};"
+        yield "\nstatic const int32_t k[] = {"
+        numbers = [f"    {_int(v)}, /* {n}: {about} */" for n, (v, about) in enumerate(self.cell.numbers)]
+        yield from numbers or ["    0,"]
+        yield "};"
+        yield from self._stage({title: len(rows) for title, rows in moves})
 
-    @property
-    def uses_parity(self) -> bool:
-        """Whether steps exchange values."""
-        return bool(self.stage.exchanges)
-
-    def _field(self, name: str) -> str:
-        return self.unit.field(self.number, name)
+    def _place(self, field: str) -> str:
+        try:
+            bank = self.unit.bank_of(self.number, field)
+        except KeyError:
+            return "0"
+        return f"MOHAQ_PLACE({bank}, at.{self.name}.{field})"
 
     def _head(self) -> Iterator[str]:
         stage, plan = self.stage, self.plan
-        yield f"/* Layer {_comment(stage.layer)}, {'last step first' if stage.reverse else 'first step first'}."
+        order = "last step first" if stage.reverse else "first step first"
+        yield f"/* Layer {comment(stage.layer)}, {order}, {4 * plan.quads} steps at once."
         yield " *"
         for number, operand in enumerate(stage.operands):
             planes = ", ".join(
-                f"{_comment(p.plane.name)} [{p.plane.split.groups} x {p.plane.split.units}]"
+                f"{comment(p.plane.name)} [{p.plane.split.groups} x {p.plane.split.units}]"
                 for p in operand.pieces
             )
             yield f" * operand {number}: {planes}, {operand.bits} bits"
@@ -74,344 +107,189 @@ class _LayerWriter:
             shape = plan.products[number].shape
             where = "resident" if plan.products[number].resident else "streamed"
             yield (
-                f" * product {number}: {_comment(product.weights)}, {shape.rows} rows a core of "
-                f"{sum(shape.columns)} columns, {shape.bits}-bit weights, {where}, "
-                f"{64 if shape.wide else 32}-bit sums"
+                f" * product {number}: {comment(product.weights)}, {shape.rows} rows a core of "
+                f"{sum(shape.columns)} columns,"
+            )
+            yield (
+                f" *   {shape.bits}-bit weights, {where}, {64 if shape.wide else 32}-bit sums"
             )
         for number, state in enumerate(stage.states):
             yield f" * state {number}: {state.split.units} units, {state.split.per_core} a core"
         for output in stage.outputs:
-            goals = ", ".join(f"{_comment(p.name)} part {g}" for p, g in output.planes)
+            goals = ", ".join(f"{comment(p.name)} part {g}" for p, g in output.planes)
             yield f" * writes: {output.split.units} units to {goals}"
         yield " */"
         yield '#include "layers.h"'
 
-    def _weights(self, number: int, piece: int) -> str:
-        """Offset in shared memory of a core's weights of the first tile of a piece."""
-        plan = self.plan.products[number]
-        start = self.unit.blob.weights[self.number][number]
-        start += sum(t.count * plan.tile_bytes(n) for n, t in enumerate(plan.tiles[:piece]))
-        return f"MOHAQ_WEIGHTS_OFFSET + {start}u + core * {plan.bytes}u"
-
-    def _multiply(self, number: int, piece: int) -> Iterator[str]:
-        plan = self.plan.products[number]
-        shape, tiles = plan.shape, plan.tiles[piece]
-        name = self.step.product_name(number, piece)
-        arguments = "uint32_t core, uint32_t tile, uint32_t quads, const int32_t *x"
-        yield (
-            f"/* {_comment(shape.name)}: {shape.rows} rows in {shape.blocks} blocks of "
-            f"{shape.block}, tiles of {tiles.columns} columns; the spare row gives what the "
-            "offset adds. */"
-        )
-        if shape.batched:
-            yield f"static void {name}({arguments})"
-        else:
-            yield f"static void {name}(uint32_t core, const int32_t *all)"
-        yield "{"
-        body = self._tile(number, piece)
-        if shape.batched:
-            yield from _indented(body)
-        else:
-            place = f"{shape.blocks * shape.block}u"
-            yield f"    for (uint32_t i = 0; i < {place}; i++)"
-            yield f"        {self._field(f'sums{number}')}[i] = 0;"
-            if shape.wide:
-                yield f"    for (uint32_t i = 0; i < {place}; i++)"
-                yield f"        {self._field(f'wide{number}')}[i] = 0;"
-            yield f"    for (uint32_t tile = 0; tile < {tiles.count}u; tile++) {{"
-            yield f"        const int32_t *const x = all + tile * {tiles.columns}u;"
-            yield from _indented(body, 2)
-            yield "    }"
-        yield "}"
-
-    def _tile(self, number: int, piece: int) -> Iterator[str]:
-        """Kernel calls of all row blocks of a tile."""
-        plan = self.plan.products[number]
-        size = plan.block_bytes(piece)
-        if plan.resident:
-            first = sum(t.count * plan.tile_bytes(n) for n, t in enumerate(plan.tiles[:piece]))
-            bank = self.unit.plan.residents[self.number, number]
-            held = f"MOHAQ_LOCAL({bank})->{self.unit.resident_name(self.number, number)}"
-            yield f"const uint8_t *const w = {held} + {first}u + tile * {plan.tile_bytes(piece)}u;"
-            yield "(void)core;"
-            yield f"for (uint32_t i = 0; i < {plan.shape.blocks}u; i++) {{"
-            yield from _indented(self._calls(number, piece, "w", "i"))
-            yield "}"
-        else:
-            chunk, last = (
-                plan.blocks_at_once,
-                plan.shape.blocks - (plan.chunks - 1) * plan.blocks_at_once,
-            )
-            first, second = self._field("weights0"), self._field("weights1")
-            yield f"const uint32_t from = {self._weights(number, piece)} + tile * {plan.tile_bytes(piece)}u;"
-            some = f"{chunk if plan.chunks > 1 else last}u"
-            yield f"mohaq_dma_start(0, {first}, mohaq_dram(from), {some} * {size}u);"
-            yield f"for (uint32_t chunk = 0; chunk < {plan.chunks}u; chunk++) {{"
-            yield f"    const uint32_t blocks = chunk + 1 < {plan.chunks}u ? {chunk}u : {last}u;"
-            yield f"    const uint8_t *const w = chunk & 1 ? {second} : {first};"
-            yield "    mohaq_dma_wait(0);"
-            yield f"    if (chunk + 1 < {plan.chunks}u)"
-            yield f"        mohaq_dma_start(0, chunk & 1 ? {first} : {second},"
-            yield f"                        mohaq_dram(from + (chunk + 1) * {chunk * size}u),"
-            yield f"                        (chunk + 2 < {plan.chunks}u ? {chunk}u : {last}u) * {size}u);"
-            yield "    for (uint32_t i = 0; i < blocks; i++) {"
-            yield from _indented(self._calls(number, piece, "w", f"(chunk * {chunk}u + i)"), 2)
-            yield "    }"
-            yield "}"
-        if plan.shape.wide:
-            yield from self._flush(number)
-
-    def _calls(self, number: int, piece: int, weights: str, block: str) -> Iterator[str]:
-        plan = self.plan.products[number]
-        shape, columns = plan.shape, plan.tiles[piece].columns
-        size, sums = plan.block_bytes(piece), self._field(f"sums{number}")
-        kind = "tile4" if shape.batched else "mv8"
-        count = f"MOHAQ_COUNT_KERNEL(MOHAQ_{kind.upper()}_W{shape.bits}, {columns}u);"
-        call = f"mohaq_{kind}_w{shape.bits}({weights} + i * {size}u, "
-        if shape.batched:
-            quads = self.plan.quads
-            yield "for (uint32_t q = 0; q < quads; q++) {"
-            yield (
-                f"    {call}x + q * {columns * STEPS}u, "
-                f"{sums} + ({block} * {quads}u + q) * 16u, {columns}u);"
-            )
-            yield f"    {count}"
-            yield "}"
-        else:
-            yield f"{call}x, {sums} + {block} * 8u, {columns}u);"
-            yield count
-
-    def _flush(self, number: int) -> Iterator[str]:
-        """Sums of a tile to the 64-bit sums."""
-        shape, quads = self.plan.products[number].shape, self.plan.quads
-        sums, wide = self._field(f"sums{number}"), self._field(f"wide{number}")
-        if shape.batched:
-            yield f"for (uint32_t row = 0; row < {shape.rows}u; row++)"
-            yield "    for (uint32_t q = 0; q < quads; q++)"
-            yield f"        for (uint32_t s = 0; s < {STEPS}u; s++)"
-            place = f"mohaq_at4(row, q, s, {quads}u)"
-            spare = f"mohaq_at4({shape.spare}u, q, s, {quads}u)"
-            pad, count = "            ", f"{shape.rows * STEPS}u * quads"
-            size = shape.blocks * quads * STEPS * STEPS
-        else:
-            yield f"for (uint32_t row = 0; row < {shape.rows}u; row++)"
-            place, spare, pad, count = "row", f"{shape.spare}u", "    ", f"{shape.rows}u"
-            size = shape.blocks * shape.block
-        yield f"{pad}{wide}[{place}] += (int32_t)({sums}[{place}] - {sums}[{spare}]);"
-        yield f"for (uint32_t i = 0; i < {size}u; i++)"
-        yield f"    {sums}[i] = 0;"
-        yield f"MOHAQ_COUNT_ELEMENTS(MOHAQ_FLUSH, {count});"
-
-    def _gather(self, number: int, piece: int, operand: Operand) -> Iterator[str]:
-        tiles = self.plan.operands[number][piece]
-        share = self.plan.share(tiles, self.cores)
-        plane = operand.pieces[piece].plane
-        yield (
-            f"/* Columns of {_comment(plane.name)} for all cores: each reads its share of a tile "
-            f"({share} of {tiles.columns})\n * and pushes it to all others. */"
-        )
-        yield f"static void gather_{number}_{piece}(uint32_t core, uint32_t from, uint32_t tile, uint32_t quads)"
-        yield "{"
-        yield from _indented(self._gathering(number, piece, operand, tiles, share))
-        yield "}"
-
-    def _gathering(
-        self, number: int, piece: int, operand: Operand, tiles: ColumnTiles, share: int
-    ) -> Iterator[str]:
-        plane, chain = operand.pieces[piece].plane, operand.pieces[piece].chain
-        local, held = self._field("operand"), self._field("share")
-        last = tiles.inside(tiles.count - 1)
-        yield f"const uint32_t real = tile + 1 < {tiles.count}u ? {tiles.columns}u : {last}u;"
-        yield f"const uint32_t first = core * {share}u;"
-        yield f"const uint32_t left = first < real ? real - first : 0;"
-        yield f"const uint32_t mine = left < {share}u ? left : {share}u;"
-        yield "if (mine == 0)"
-        yield "    return;"
-        yield "for (uint32_t q = 0; q < quads; q++)"
-        yield f"    mohaq_dma_start(1, {held} + q * {share * STEPS}u,"
-        yield (
-            f"                    mohaq_dram(from + (q * {plane.split.columns}u + "
-            f"tile * {tiles.columns}u + first) * 8u), mine * 8u);"
-        )
-        yield "mohaq_dma_wait(1);"
-        yield "for (uint32_t q = 0; q < quads; q++) {"
-        yield f"    int32_t *const x = {local} + (q * {tiles.columns}u + first) * 4u;"
-        yield f"    const int16_t *const raw = {held} + q * {share * STEPS}u;"
-        yield "    for (uint32_t i = 0; i < mine * 4u; i++) {"
-        yield "        const int32_t value = raw[i];"
-        yield f"        x[i] = {linked('value', 16, chain)};"
-        yield "    }"
-        yield "}"
-        yield "MOHAQ_COUNT_ELEMENTS(MOHAQ_CONVERT, quads * mine * 4u);"
-        yield f"for (uint32_t to = 0; to < {self.stage.active}u; to++)"
-        yield "    if (to != core)"
-        yield "        for (uint32_t q = 0; q < quads; q++) {"
-        yield f"            int32_t *const x = {local} + (q * {tiles.columns}u + first) * 4u;"
-        yield "            mohaq_push(to, x, x, mine * 16u);"
-        yield "        }"
-
-    def _run(self) -> Iterator[str]:
-        stage, plan = self.stage, self.plan
-        yield f"void {self.name}(uint32_t frames, uint32_t batch, uint32_t b)"
-        yield "{"
-        yield "    const uint32_t core = mohaq_core();"
-        yield "    const uint32_t all_quads = (frames + 3u) / 4u;"
-        yield f"    const uint32_t blocks = (all_quads + {plan.quads - 1}u) / {plan.quads}u;"
-        if self.uses_parity:
-            yield "    uint32_t parity = 0;"
-        yield "    (void)batch;"
-        yield "    (void)b;"
-        yield from _indented(self._begin())
-        yield "    for (uint32_t i = 0; i < blocks; i++) {"
-        order = "blocks - 1u - i" if stage.reverse else "i"
-        yield f"        const uint32_t first = ({order}) * {plan.quads}u;"
-        yield f"        const uint32_t quads = all_quads - first < {plan.quads}u ? all_quads - first : {plan.quads}u;"
-        yield f"        const uint32_t steps = frames - first * 4u < quads * 4u ? frames - first * 4u : quads * 4u;"
-        yield from _indented(self._block(), 2)
-        yield "    }"
-        yield from _indented(self._end())
-        yield "}"
-
-    def _begin(self) -> Iterator[str]:
-        stage = self.stage
-        size = constant_bytes(stage)
-        if size:
-            yield f"if (core < {stage.active}u) {{"
-            yield f"    mohaq_dma_start(1, &{self._field('vectors')},"
-            start = self.unit.blob.vectors[self.number]
-            yield f"                    mohaq_dram(MOHAQ_WEIGHTS_OFFSET + {start}u + core * {size}u), {size}u);"
-            yield "    mohaq_dma_wait(1);"
-            yield "}"
-        for number, state in enumerate(stage.states):
-            name, count = self._field(f"state{number}"), state.split.segment
-            if state.start:
-                plane, group = state.start
-                yield "mohaq_phase(0);"
-                yield f"if (core < {state.split.active}u) {{"
-                yield f"    mohaq_dma_start(1, {self._field('carry')}, mohaq_dram({self._own(plane, group)}), {count * 8}u);"
-                yield "    mohaq_dma_wait(1);"
-                yield f"    for (uint32_t j = 0; j < {count}u; j++)"
-                yield f"        {name}[j] = {self._field('carry')}[4u * j];"
-                yield "}"
-                yield f"mohaq_phase({self.phase}u);"
-            else:
-                yield f"for (uint32_t j = 0; j < {count}u; j++)"
-                yield f"    {name}[j] = 0;"
-        if self.plan.operands:
-            yield "/* Columns that only pad a tile must hold small numbers. */"
-            yield f"for (uint32_t i = 0; i < {self.plan.operand_bytes // 4}u; i++)"
-            yield f"    {self._field('operand')}[i] = 0;"
-        for number, exchange in enumerate(stage.exchanges):
-            columns = self.step.columns(number)
-            if columns > exchange.split.columns:
-                yield f"for (uint32_t i = {exchange.split.columns}u; i < {columns}u; i++) {{"
-                yield f"    {self._field(f'gathered{number}')}[i] = 0;"
-                yield f"    {self._field(f'gathered{number}')}[{columns}u + i] = 0;"
-                yield "}"
-        if not self.plan.operands:
-            yield "mohaq_barrier();"
-
-    def _own(self, plane: object, group: int, quad: str = "") -> str:
-        """Offset of a core's own units of a plane."""
-        from mohaq.backends.epiphany.lowering.nodes import Plane
-
-        assert isinstance(plane, Plane)
-        split = plane.split
-        column = f"core * {split.segment}u" + (f" + {group * split.per_core}u" if group else "")
-        if quad:
-            column = f"({quad}) * {split.columns}u + {column}"
-        return f"mohaq_plane_start({plane.number}u, frames, batch, b) + ({column}) * 8u"
-
-    def _block(self) -> Iterator[str]:
-        stage, plan = self.stage, self.plan
-        for number, product in enumerate(plan.products):
-            if product.shape.batched:
-                shape = product.shape
-                size = shape.blocks * plan.quads * STEPS * STEPS
-                yield f"for (uint32_t n = 0; n < {size}u; n++)"
-                yield f"    {self._field(f'sums{number}')}[n] = 0;"
-                if shape.wide:
-                    yield f"for (uint32_t n = 0; n < {size}u; n++)"
-                    yield f"    {self._field(f'wide{number}')}[n] = 0;"
-        for number, operand in enumerate(stage.operands):
-            for piece, tiles in enumerate(plan.operands[number]):
+    def _operands(self) -> Iterator[str]:
+        for number, operand in enumerate(self.stage.operands):
+            rows = []
+            for piece, tiles in enumerate(self.plan.operands[number]):
+                name, numbers = self._convert(operand, piece)
+                if numbers:
+                    values = ", ".join(_int(v) for v in numbers)
+                    yield f"\nstatic const int32_t scale{number}_{piece}[] = {{{values}}};"
                 plane = operand.pieces[piece].plane
-                yield f"for (uint32_t tile = 0; tile < {tiles.count}u; tile++) {{"
-                yield "    mohaq_barrier();"
-                yield (
-                    f"    gather_{number}_{piece}(core, mohaq_plane_start({plane.number}u, frames, "
-                    f"batch, b) + first * {plane.split.columns * 8}u, tile, quads);"
+                share = self.plan.share(tiles, self.unit.machine.cores)
+                rows.append(
+                    f"{{.plane = {plane.number}, .columns = {plane.split.columns}, "
+                    f".tiles = {tiles.count}, .width = {tiles.columns}, "
+                    f".last = {tiles.inside(tiles.count - 1)}, .share = {share},\n"
+                    f"     .convert = {name}, .k = {f'scale{number}_{piece}' if numbers else '0'}}}"
                 )
-                yield "    mohaq_barrier();"
-                for p, product in enumerate(plan.products):
-                    if product.shape.batched and product.shape.source == number:
-                        yield f"    if (core < {product.shape.active}u)"
-                        yield f"        {self.step.product_name(p, piece)}(core, tile, quads, {self._field('operand')});"
-                yield "}"
-        for number, fetch in enumerate(stage.fetches):
-            yield from self._fetch(number, fetch)
-        yield "for (uint32_t n = 0; n < steps; n++) {"
-        yield f"    const uint32_t t = {'steps - 1u - n' if stage.reverse else 'n'};"
-        if self.uses_parity:
-            yield "    step(core, t / 4u, t % 4u, parity);"
-            yield "    parity ^= 1u;"
-        else:
-            yield "    step(core, t / 4u, t % 4u);"
-        yield "}"
-        place = 0
-        for output in stage.outputs:
-            each = output.split.per_core
-            for plane, group in output.planes:
-                yield f"if (core < {output.split.active}u)"
-                yield "    for (uint32_t q = 0; q < quads; q++)"
-                yield f"        mohaq_dma_start(1, mohaq_dram({self._own(plane, group, 'first + q')}),"
-                yield f"                        {self._field(f'out{place}')} + q * {each * STEPS}u, {each * 8}u);"
-                place += 1
-        if place:
-            yield "mohaq_dma_wait(1);"
+            yield f"\nstatic const struct mohaq_piece pieces{number}[] = {{"
+            yield from (f"    {row}," for row in rows)
+            yield "};"
+        if self.stage.operands:
+            yield "\nstatic const struct mohaq_operand operands[] = {"
+            for number, operand in enumerate(self.stage.operands):
+                yield f"    {{.pieces = {len(operand.pieces)}, .piece = pieces{number}}},"
+            yield "};"
 
-    def _fetch(self, number: int, fetch: object) -> Iterator[str]:
-        from mohaq.backends.epiphany.lowering.nodes import Fetch
+    def _convert(self, operand: Operand, piece: int) -> tuple[str, list[int]]:
+        numbers: list[int] = []
 
-        assert isinstance(fetch, Fetch)
-        each, own = fetch.split.per_core, self._field(f"own{number}")
-        yield f"if (core < {fetch.split.active}u) {{"
-        yield "    for (uint32_t q = 0; q < quads; q++)"
-        if fetch.aligned:
-            yield f"        mohaq_dma_start(1, {own} + q * {each * STEPS}u,"
-            yield f"                        mohaq_dram({self._own(fetch.plane, fetch.group, 'first + q')}), {each * 8}u);"
-        else:
-            columns = f"{self._field('vectors')}.columns{number}[j]"
-            start = f"mohaq_plane_start({fetch.plane.number}u, frames, batch, b)"
-            yield f"        for (uint32_t j = 0; j < {each}u; j++)"
-            yield f"            mohaq_dma_start(1, {own} + (q * {each}u + j) * 4u,"
+        def number(value: int) -> str:
+            numbers.append(value)
+            return f"k[{len(numbers) - 1}]"
+
+        text = linked("value", 16, operand.pieces[piece].chain, number)
+        body = [
+            "for (uint32_t i = 0; i < count; i++) {",
+            "    const int32_t value = raw[i];",
+            f"    x[i] = {text};",
+            "}",
+            *([] if numbers else ["(void)k;"]),
+        ]
+        return self._converts.name(body, self.name), numbers
+
+    def _products(self) -> Iterator[str]:
+        if not self.stage.products:
+            return
+        yield "\nstatic const struct mohaq_product products[] = {"
+        for number, plan in enumerate(self.plan.products):
+            shape, source = plan.shape, self.stage.products[number].source
+            kernel = f"{'tile4' if shape.batched else 'mv8'}_w{shape.bits}"
+            bank = self.unit.plan.residents.get((self.number, number))
+            local = "0"
+            if bank:
+                local = f"MOHAQ_PLACE({bank}, {self.unit.resident_name(self.number, number)})"
+            tiles = plan.tiles[0] if isinstance(source, Exchange) else None
+            yield f"    {{.weights = {self.unit.blob.weights[self.number][number]}, .stride = {plan.bytes},"
+            yield f"     .kernel = mohaq_{kernel}, .id = {KERNELS.index(kernel)}, .source = {shape.source},"
+            yield f"     .active = {shape.active}, .rows = {shape.rows}, .blocks = {shape.blocks}, .at_once = {plan.blocks_at_once},"
+            yield f"     .local = {local},"
+            yield f"     .sums = {self._place(f'sums{number}')}, .wide = {self._place(f'wide{number}')},"
+            yield f"     .tiles = {tiles.count if tiles else 0}, .width = {tiles.columns if tiles else 0}}},"
+        yield "};"
+
+    def _exchanges(self) -> Iterator[str]:
+        if not self.stage.exchanges:
+            return
+        yield "\nstatic const struct mohaq_exchange exchanges[] = {"
+        for number, exchange in enumerate(self.stage.exchanges):
+            split = exchange.split
             yield (
-                f"                            mohaq_dram({start} + ((first + q) * "
-                f"{fetch.plane.split.columns}u + {columns}) * 8u), 8u);"
+                f"    {{.place = {self._place(f'gathered{number}')}, .columns = {self._columns(number)}, "
+                f".real = {split.columns},"
             )
-        yield "    mohaq_dma_wait(1);"
-        yield "}"
+            yield f"     .segment = {split.segment}, .active = {split.active}}},"
+        yield "};"
 
-    def _end(self) -> Iterator[str]:
+    def _columns(self, exchange: int) -> int:
+        for product in self.plan.products:
+            if not product.shape.batched and product.shape.source == exchange:
+                return sum(t.columns * t.count for t in product.tiles)
+        raise AssertionError(exchange)
+
+    def _states(self) -> Iterator[str]:
+        if not self.stage.states:
+            return
+        yield "\nstatic const struct mohaq_held states[] = {"
         for number, state in enumerate(self.stage.states):
-            for plane, group in state.ends:
-                count = state.split.segment
-                yield "mohaq_phase(0);"
-                yield f"if (core < {state.split.active}u) {{"
-                yield f"    for (uint32_t j = 0; j < {count}u; j++) {{"
-                yield f"        {self._field('carry')}[4u * j] = (int16_t){self._field(f'state{number}')}[j];"
-                for s in range(1, STEPS):
-                    yield f"        {self._field('carry')}[4u * j + {s}u] = 0;"
-                yield "    }"
-                yield f"    mohaq_dma_start(1, mohaq_dram({self._own(plane, group)}), {self._field('carry')}, {count * 8}u);"
-                yield "    mohaq_dma_wait(1);"
-                yield "}"
+            yield f"    {{.place = {self._place(f'state{number}')}, .count = {state.split.segment}}},"
+        yield "};"
+
+    def _moves(self) -> Iterator[tuple[str, list[str]]]:
+        starts, ends = [], []
+        for number, state in enumerate(self.stage.states):
+            place = self._place(f"state{number}")
+            if state.start:
+                starts.append(_move(*state.start, place))
+            ends += [_move(plane, group, place) for plane, group in state.ends]
+        yield "starts", starts
+        yield "ends", ends
+        fetches = []
+        for number, fetch in enumerate(self.stage.fetches):
+            table = "0" if fetch.aligned else self._place(f"vectors.columns{number}")
+            if not fetch.aligned:
+                bank = self.unit.bank_of(self.number, "vectors")
+                table = f"MOHAQ_PLACE({bank}, at.{self.name}.vectors.columns{number})"
+            own = self._place(f"own{number}")
+            fetches.append(_move(fetch.plane, fetch.group, own, fetch.split.per_core, fetch.split.active, table))
+        yield "fetches", fetches
+        outputs = []
+        for output in self.stage.outputs:
+            for plane, group in output.planes:
+                outputs.append(_move(plane, group, self._place(f"out{len(outputs)}")))
+        yield "outputs", outputs
+
+    def _stage(self, moves: dict[str, int]) -> Iterator[str]:
+        stage, plan = self.stage, self.plan
+        size = constant_bytes(stage)
+        yield f"\nconst struct mohaq_stage {self.name} = {{"
+        for title, value in (
+            ("phase", self.unit.phase(self.number)),
+            ("active", stage.active),
+            ("quads", plan.quads),
+            ("reverse", int(stage.reverse)),
+            ("vectors", self.unit.blob.vectors[self.number]),
+            ("vector_bytes", size),
+            ("vector_place", self._place("vectors")),
+            ("carry", self._place("carry")),
+            ("operand", self._place("operand")),
+            ("share", self._place("share")),
+            ("operand_words", plan.operand_bytes // 4),
+            ("weights0", self._place("weights0")),
+            ("weights1", self._place("weights1")),
+        ):
+            yield f"    .{title} = {value},"
+        for title, count in (
+            ("operands", len(stage.operands)),
+            ("products", len(stage.products)),
+            ("exchanges", len(stage.exchanges)),
+            ("states", len(stage.states)),
+            *moves.items(),
+        ):
+            yield f"    .{title} = {count},"
+            yield f"    .all_{title} = {title if count else '0'},"
+        yield f"    .cell = {self.cell_name},"
+        yield "    .at = at,"
+        yield "    .k = k,"
+        yield "};"
 
 
-def _indented(lines: Iterator[str], times: int = 1) -> Iterator[str]:
-    return ("    " * times + line for line in lines)
+def _move(
+    plane: Plane,
+    group: int,
+    place: str,
+    count: int | None = None,
+    active: int | None = None,
+    table: str = "0",
+) -> str:
+    split = plane.split
+    return (
+        f"{{.plane = {plane.number}, .columns = {split.columns}, .segment = {split.segment}, "
+        f".first = {group * split.per_core},\n"
+        f"     .count = {count or split.per_core}, .active = {active or split.active}, "
+        f".place = {place}, .table = {table}}}"
+    )
 
 
-def _comment(text: str) -> str:
+def _int(value: int) -> str:
+    return "INT32_MIN" if value == -(1 << 31) else str(value)
+
+
+def comment(text: str) -> str:
     """A model's name inside a comment."""
     return "".join(c if c.isalnum() or c in "._- []" else "_" for c in text)[:64]

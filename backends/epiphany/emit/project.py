@@ -13,7 +13,7 @@ from mohaq.backends.epiphany.emit.headers import (
     model_header,
     tables_file,
 )
-from mohaq.backends.epiphany.emit.layer import layer_file
+from mohaq.backends.epiphany.emit.layer import CELL, CONVERT, LayerWriter, Shared
 from mohaq.backends.epiphany.emit.names import Unit
 from mohaq.backends.epiphany.runtime import readme, static_files
 from mohaq.backends.epiphany.runtime.files import EXECUTABLE
@@ -21,6 +21,12 @@ from mohaq.compiler.dialects.types import DYNAMIC, int_width, shape_of
 from mohaq.compiler.files import dump_json, write_bytes, write_text
 
 SCHEMA = "mohaq.epiphany/1"
+LAYER_FILES = ("mohaq_stage.h", "mohaq_stage.c")
+CELLS = """\
+/* One time step of each kind of layer, and what happens to activations on their way to a product:
+ * generated. Layers of one structure share a function; k and at come from the layer's file. */
+#include "layers.h"
+"""
 KERNEL_FILES = ("mohaq_kernels.h", "mohaq_kernels.S")
 
 
@@ -30,11 +36,19 @@ def write_project(unit: Unit, folder: Path, title: str) -> None:
     kernels = files("mohaq.backends.epiphany.kernels")
     for name in KERNEL_FILES:
         made[f"device/{name}"] = (kernels / name).read_text("utf-8")
+    layers = files("mohaq.backends.epiphany.runtime") / "layers"
+    for name in LAYER_FILES:
+        made[f"device/{name}"] = (layers / name).read_text("utf-8")
+    cells, converts = Shared("cell", CELL), Shared("convert", CONVERT)
     for number in range(len(unit.staged.stages)):
-        made[f"device/{unit.stage_name(number)}.c"] = layer_file(unit, number)
+        lines = LayerWriter(unit, number, cells, converts).lines()
+        made[f"device/{unit.stage_name(number)}.c"] = "\n".join(lines) + "\n"
+    made["device/cells.c"] = "\n".join([CELLS, *cells.lines(), *converts.lines(), ""])
     made["device/model.h"] = model_header(unit)
     made["device/memory.h"] = memory_header(unit)
-    made["device/layers.h"] = layers_header(unit)
+    made["device/layers.h"] = layers_header(
+        unit, [*cells.prototypes(), *converts.prototypes()]
+    )
     made["device/tables.c"] = tables_file(unit)
     made["device/main.c"] = main_file(unit)
     m = unit.machine

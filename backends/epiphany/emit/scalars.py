@@ -25,6 +25,10 @@ def literal(value: int) -> str:
     return "INT64_MIN" if value == -(1 << 63) else f"INT64_C({value})"
 
 
+Number = Callable[[int], str]
+"""Writes a constant: as it stands, or by its place among the numbers of a stage."""
+
+
 def clamped(text: str, bits: int, edges: tuple[int, int]) -> str:
     """A value of `bits` bits clamped to [low, high]."""
     low, high = edges
@@ -34,11 +38,13 @@ def clamped(text: str, bits: int, edges: tuple[int, int]) -> str:
     return f"{name}({text}, {literal(low)}, {literal(high)})"
 
 
-def rescaled(text: str, bits: int, m: int, s: int, edges: tuple[int, int]) -> str:
+def rescaled(
+    text: str, bits: int, m: int, s: int, edges: tuple[int, int], number: Number = literal
+) -> str:
     """clamp((x * m + 2^(s-1)) >> s) of a value of `bits` bits.
 
-    Four forms: shifts alone for m = 1; in 32 bits where x * m fits; in two halves (see mohaq_rescale) where the
-    multiplier has 15 bits and the shift at least 17; in 64 bits else.
+    Four forms: shifts alone for m = 1; in 32 bits where x * m fits; in two halves (see
+    mohaq_rescale) where the multiplier has 15 bits and the shift at least 17; in 64 bits else.
     """
     half = (1 << s) >> 1
     if m == 1 and s > 1:
@@ -47,13 +53,16 @@ def rescaled(text: str, bits: int, m: int, s: int, edges: tuple[int, int]) -> st
         return clamped(f"{cast}((({text} >> {s - 1}) + 1) >> 1)", found, edges)
     product = bits + m.bit_length()
     if product <= INT - 1 and s <= INT - 2:
-        scaled = text if m == 1 else f"{text} * {m}"
-        inner = f"({scaled} + {half}) >> {s}" if s else scaled
+        inner = f"({text} * {number(m)} + {number(half)}) >> {number(s)}" if s else (
+            f"{text} * {number(m)}"
+        )
         return clamped(f"({inner})" if s else inner, max(2, product + 1 - s), edges)
     if bits <= INT and m < 1 << 15 and 17 <= s <= 47:
-        found = max(2, product + 1 - s)
-        return clamped(f"mohaq_rescale({text}, {m}, {s})", min(found, INT), edges)
-    inner = f"((int64_t){text} * {m} + {literal(half)}) >> {s}" if s else f"(int64_t){text} * {m}"
+        found = min(max(2, product + 1 - s), INT)
+        return clamped(f"mohaq_rescale({text}, {number(m)}, {number(s)})", found, edges)
+    inner = f"(int64_t){text} * {number(m)}"
+    if s:
+        inner = f"({inner} + {literal(half)}) >> {s}"
     low, high = edges
     return f"(int32_t)mohaq_clamp_wide({inner}, {literal(low)}, {literal(high)})"
 
@@ -62,11 +71,13 @@ def rescaled(text: str, bits: int, m: int, s: int, edges: tuple[int, int]) -> st
 class Writer:
     """Writes operations.
 
-    bits: of a node's value. tables: {symbol: (C name, shift, interpolated)}.
+    bits: of a node's value. tables: {symbol: (C name, shift, interpolated)}. number: writes
+    constants that differ between layers.
     """
 
     bits: Callable[[Node], int]
     tables: dict[str, tuple[str, int, bool]]
+    number: Number = literal
 
     def expression(self, node: Node, args: list[str]) -> str:
         """The right-hand side."""
@@ -84,20 +95,22 @@ class Writer:
             case "mul":
                 return f"{operand(0)} * {operand(1)}"
             case "bias":
-                parts = [_shifted(operand(0), facts["a"]), _shifted(operand(1), facts["b"])]
+                parts = [self._scaled(operand(0), facts["a"]), self._scaled(operand(1), facts["b"])]
                 return " + ".join(parts)
             case "shl":
-                return _shifted(operand(0), facts["s"])
+                return self._scaled(operand(0), facts["s"])
             case "rsub":
                 narrow = not wide and signed_bits_of(facts["k"], facts["k"]) <= INT
                 return f"{facts['k'] if narrow else literal(facts['k'])} - {operand(0)}"
             case "saturate":
                 return self._cast(clamped(args[0], given[0], facts["edges"]), node, given[0])
             case "requantize":
-                return rescaled(args[0], given[0], facts["m"], facts["s"], facts["edges"])
+                return rescaled(
+                    args[0], given[0], facts["m"], facts["s"], facts["edges"], self.number
+                )
             case "shr":
                 s = facts["s"]
-                inner = f"({args[0]} >> {s})" if s >= 0 else _shifted(operand(0), -s)
+                inner = f"({args[0]} >> {s})" if s >= 0 else self._scaled(operand(0), -s)
                 grown = max(given[0], given[0] - s)
                 return self._cast(clamped(inner, grown, facts["edges"]), node, grown)
             case "split":
@@ -108,21 +121,22 @@ class Writer:
                 return f"{kind}({name}, {shift}, {args[0]})"
         raise AssertionError(node.kind)
 
+    def _scaled(self, text: str, amount: int) -> str:
+        """A left shift as a product: a negative value must not be shifted left."""
+        if amount < INT - 1:
+            return f"{text} * {self.number(1 << amount)}"
+        return f"{text} * {literal(1 << amount)}"
+
     def _cast(self, text: str, node: Node, given: int) -> str:
         return f"(int32_t){text}" if given > INT >= self.bits(node) else text
 
 
-def _shifted(text: str, amount: int) -> str:
-    """A left shift as a product: a negative value must not be shifted left."""
-    return text if amount == 0 else f"{text} * {literal(1 << amount)}"
-
-
-def linked(text: str, bits: int, chain: tuple[Link, ...]) -> str:
+def linked(text: str, bits: int, chain: tuple[Link, ...], number: Number = literal) -> str:
     """Operations of a chain on a stored value of `bits` bits."""
     for link in chain:
         if link.kind == "requantize":
             m, s, low, high = link.facts
-            text = rescaled(text, bits, m, s, (low, high))
+            text = rescaled(text, bits, m, s, (low, high), number)
             bits = signed_bits_of(low, high)
         elif link.kind == "saturate":
             low, high = link.facts

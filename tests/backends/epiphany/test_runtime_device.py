@@ -56,14 +56,12 @@ def test_code_of_the_runtime_is_small(program: DeviceProgram) -> None:
 
 def test_no_function_switches_the_arithmetic_mode(program: DeviceProgram) -> None:
     functions = program.functions()
-    switching = [n for n, code in functions.items() if any("movts config" in c for c in code)]
-    assert len(switching) == 1  # start-up, which stands before the first function
-    assert "movts imask,r0" in functions[switching[0]]
+    switching = {n for n, code in functions.items() if any("movts config" in c for c in code)}
+    assert switching == {"_mohaq_reset"}
 
 
 def test_start_up_masks_interrupts_and_idles_at_the_end(program: DeviceProgram) -> None:
-    start = next(c for c in program.functions().values() if any("movts config" in i for i in c))
-    text = "\n".join(start)
+    text = "\n".join(program.functions()["_mohaq_reset"])
     assert "movts imask" in text
     assert re.search(r"movts iret,r0\nrti\n", text)
     assert re.search(r"idle\nb ", text)

@@ -102,19 +102,29 @@ void mohaq_barrier(void)
     uint32_t count = ++barriers;
     volatile uint8_t *marks = arrived[count & 1];
     uint8_t mark = (uint8_t)(count >> 1);
-    uint32_t expected = mark, at, row, col, i;
+    uint32_t expected = mark, at, to, row, col, i;
     COMPILER_FENCE();
     at = mohaq_place.first + (uint32_t)(marks + mohaq_place.core);
     for (row = 0; row < MOHAQ_ROWS; row++, at += 64u << 20) {
-        uint32_t to = at;
-        for (col = 0; col < MOHAQ_COLS; col++, to += 1u << 20)
+        to = at;
+        for (col = 0; col + 4 <= MOHAQ_COLS; col += 4, to += 4u << 20) {
+            *(volatile uint8_t *)to = mark;
+            *(volatile uint8_t *)(to + (1u << 20)) = mark;
+            *(volatile uint8_t *)(to + (2u << 20)) = mark;
+            *(volatile uint8_t *)(to + (3u << 20)) = mark;
+        }
+        for (; col < MOHAQ_COLS; col++, to += 1u << 20)
             *(volatile uint8_t *)to = mark;
     }
     expected |= expected << 8;
     expected |= expected << 16;
-    for (i = 0; i + 4 <= MOHAQ_CORES; i += 4)
-        while (*(remote_word *)(marks + i) != expected) {
+    for (i = 0; i + 16 <= MOHAQ_CORES; i += 16) {
+        remote_word *words = (remote_word *)(marks + i);
+        while (((words[0] ^ expected) | (words[1] ^ expected) | (words[2] ^ expected)
+                | (words[3] ^ expected))
+               != 0) {
         }
+    }
     for (; i < MOHAQ_CORES; i++)
         while (marks[i] != mark) {
         }
@@ -139,6 +149,14 @@ void mohaq_push(uint32_t core, void *dst, const void *src, uint32_t bytes)
         for (; from != end; from += 8, to += 8)
             *(remote_pair *)to = *(source_pair *)from;
     } else {
+        for (; end - from >= 16; from += 16, to += 16) {
+            uint32_t a = ((source_word *)from)[0], b = ((source_word *)from)[1];
+            uint32_t c = ((source_word *)from)[2], d = ((source_word *)from)[3];
+            ((remote_word *)to)[0] = a;
+            ((remote_word *)to)[1] = b;
+            ((remote_word *)to)[2] = c;
+            ((remote_word *)to)[3] = d;
+        }
         for (; from != end; from += 4, to += 4)
             *(remote_word *)to = *(source_word *)from;
     }

@@ -11,7 +11,7 @@
     .type _start, %function
 _start:
     .balign 4 /* 0x00 reset */
-    b .Lreset
+    b C(mohaq_reset)
     .balign 4 /* 0x04 software exception: unaligned access, unknown instruction */
     b .Lexception
     .balign 4 /* 0x08 memory fault */
@@ -44,7 +44,9 @@ C(mohaq_group):
 
     .section .text_bank0, "ax", @progbits
     .balign 8
-.Lreset:
+    .global C(mohaq_reset)
+    .type C(mohaq_reset), %function
+C(mohaq_reset):
     mov sp, %low(MOHAQ_STACK_TOP - 16)
     movt sp, %high(MOHAQ_STACK_TOP - 16)
     mov fp, 0
@@ -98,3 +100,4 @@ C(mohaq_group):
     b .Lend
 .Lreturn:
     rti
+    .size C(mohaq_reset), .-C(mohaq_reset)
