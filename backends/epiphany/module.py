@@ -81,6 +81,7 @@ def _stage_op(plan: ProgramPlan, number: int) -> StageOp:
         levels=shape.levels,
         buffered=int(shape.buffered),
         constants=shape.constants,
+        scalars=shape.scalars,
     )
 
 
@@ -183,6 +184,7 @@ def _stage(op: StageOp) -> tuple[StagePlan, list[int]]:
         listed(op.spills),
         bool(op.buffered.value.data),
         op.constants.value.data,
+        op.scalars.value.data,
     )
     return StagePlan(shape_, op.quads.value.data, tuple(products), operands), banks
 

@@ -242,6 +242,7 @@ class StageOp(IRDLOperation):
     levels = prop_def(Int)
     buffered = prop_def(Int)
     constants = prop_def(Int)
+    scalars = prop_def(Int)
     states = prop_def(DenseArrayBase)
     spills = prop_def(DenseArrayBase)
     body = region_def("single_block")
@@ -249,7 +250,7 @@ class StageOp(IRDLOperation):
     traits = traits_def(NoTerminator())
     assembly_format = (
         "$layer `active` $active `quads` $quads `levels` $levels `buffered` $buffered "
-        "`constants` $constants `states` $states `spills` $spills $body attr-dict"
+        "`constants` $constants `scalars` $scalars `states` $states `spills` $spills $body attr-dict"
     )
 
     def __init__(

@@ -57,7 +57,7 @@ class CellWriter:
 
     def _pointer(self, field: str, kind: str, within: str = "") -> str:
         """A local array."""
-        name = within.split("_")[0] if within else field
+        name = within.split("_", maxsplit=1)[0] if within else field
         if name not in self._pointers:
             bank = self.unit.bank_of(self.number, field)
             path = f"at.{self.unit.stage_name(self.number)}.{field}"

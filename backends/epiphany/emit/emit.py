@@ -40,7 +40,9 @@ def unit_of(program: Program, target: Target) -> Unit:
     ranges = find_ranges(work)
 
     def bits(node: Node) -> int:
-        return ranges[node.value].bits
+        # Rounded up to what C has, so that layers of one structure get one text.
+        exact = ranges[node.value].bits
+        return next((b for b in (16, 32) if exact <= b), exact)
 
     return Unit(
         staged, plan, build_blob(staged.stages, plan.stages, work.parameters), machine, bits

@@ -36,6 +36,7 @@ def _model(unit: Unit) -> Iterator[str]:
         ("CORES", m.cores),
         ("FIRST_CORE", f"0x{first:03x}"),
         ("BANK_BYTES", m.bank_bytes),
+        ("CODE_BYTES", m.whole("code_bytes")),
         ("PHASES", 1 + len(unit.layers())),
         ("JOB_BYTES", job),
         ("WEIGHTS_OFFSET", job),
@@ -234,28 +235,22 @@ def _main(unit: Unit) -> Iterator[str]:
     yield "/* The program that all cores run: generated. */"
     yield '#include "layers.h"\n'
     yield "MOHAQ_DEFINE_BANKS\n"
-    yield "/* Weights that stay in local memory are read once. */"
-    yield "static void setup(void)\n{"
-    if unit.plan.residents:
-        yield "    const uint32_t core = mohaq_core();"
-    for (s, p), bank in unit.plan.residents.items():
-        product = unit.plan.stages[s].products[p]
-        start = unit.blob.weights[s][p]
-        yield f"    if (core < {product.shape.active}u)"
-        yield f"        mohaq_dma_start(0, MOHAQ_LOCAL({bank})->{unit.resident_name(s, p)},"
-        yield f"                        mohaq_dram(MOHAQ_WEIGHTS_OFFSET + {start}u + core * {product.bytes}u), {product.bytes}u);"
-    yield "    mohaq_dma_wait(0);"
-    yield "}\n"
+    yield f"static const struct mohaq_stage *const stages[{len(unit.staged.stages)}] = {{"
+    for number in range(len(unit.staged.stages)):
+        yield f"    &{unit.stage_name(number)},"
+    yield "};\n"
     yield "int MOHAQ_DEVICE_MAIN(void)\n{"
+    yield "    const uint32_t count = sizeof stages / sizeof stages[0];"
     yield "    mohaq_phase(0);"
-    yield "    setup();"
+    yield "    for (uint32_t n = 0; n < count; n++)"
+    yield "        mohaq_load_stage(stages[n]);"
     yield "    while (mohaq_wait_start()) {"
     yield "        uint32_t *const job = MOHAQ_LOCAL(1)->job;"
     yield "        mohaq_dma_start(1, job, mohaq_dram(0), 8);"
     yield "        mohaq_dma_wait(1);"
     yield "        for (uint32_t b = 0; b < job[1]; b++) {"
-    for number in range(len(unit.staged.stages)):
-        yield f"            mohaq_run_stage(&{unit.stage_name(number)}, job[0], job[1], b);"
+    yield "            for (uint32_t n = 0; n < count; n++)"
+    yield "                mohaq_run_stage(stages[n], job[0], job[1], b);"
     yield "        }"
     yield "        mohaq_phase(0);"
     yield "        mohaq_done();"

@@ -9,7 +9,8 @@ from mohaq.backends.epiphany.emit.cell import CellWriter
 from mohaq.backends.epiphany.emit.names import Unit
 from mohaq.backends.epiphany.emit.scalars import linked
 from mohaq.backends.epiphany.lowering.nodes import Exchange, Operand, Plane
-from mohaq.backends.epiphany.plan.shapes import constant_bytes
+from mohaq.backends.epiphany.plan.shapes import CELL_BYTES, SCALAR_BYTES, constant_bytes
+from mohaq.compiler.diagnostics import MohaqError
 
 CELL = "(const struct mohaq_stage *stage, uint32_t core, uint32_t q, uint32_t s, uint32_t parity)"
 CONVERT = "(int32_t *x, const int16_t *raw, uint32_t count, const int32_t *k)"
@@ -53,6 +54,12 @@ class LayerWriter:
         self.plan = unit.plan.stages[number]
         self.name = unit.stage_name(number)
         self.cell = CellWriter(unit, number)
+        room = CELL_BYTES + SCALAR_BYTES * self.plan.shape.scalars
+        taken = 2 * len(self.cell.places) + 4 * len(self.cell.numbers)
+        if taken > room:
+            raise MohaqError(
+                f"the numbers of layer '{self.stage.layer}' take {taken} bytes, {room} are reserved"
+            )
         used = [
             "const uint16_t *const at = stage->at;",
             "const int32_t *const k = stage->k;",
@@ -72,15 +79,17 @@ class LayerWriter:
         moves = list(self._moves())
         for title, rows in moves:
             if rows:
-                yield f"\nstatic const struct mohaq_move {title}[] = {{"
+                yield f"\nstatic const struct mohaq_move {title}[] MOHAQ_CONST = {{"
                 yield from (f"    {row}," for row in rows)
                 yield "};"
-        yield "\nstatic const uint16_t at[] = {"
+        yield "\nstatic const uint16_t at[] MOHAQ_CONST = {"
         places = [f"    MOHAQ_PLACE({bank}, {path})," for bank, path in self.cell.places]
         yield from places or ["    0,"]
         yield "};"
-        yield "\nstatic const int32_t k[] = {"
-        numbers = [f"    {_int(v)}, /* {n}: {about} */" for n, (v, about) in enumerate(self.cell.numbers)]
+        yield "\nstatic const int32_t k[] MOHAQ_CONST = {"
+        numbers = [
+            f"    {_int(v)}, /* {n}: {about} */" for n, (v, about) in enumerate(self.cell.numbers)
+        ]
         yield from numbers or ["    0,"]
         yield "};"
         yield from self._stage({title: len(rows) for title, rows in moves})
@@ -110,9 +119,7 @@ class LayerWriter:
                 f" * product {number}: {comment(product.weights)}, {shape.rows} rows a core of "
                 f"{sum(shape.columns)} columns,"
             )
-            yield (
-                f" *   {shape.bits}-bit weights, {where}, {64 if shape.wide else 32}-bit sums"
-            )
+            yield (f" *   {shape.bits}-bit weights, {where}, {64 if shape.wide else 32}-bit sums")
         for number, state in enumerate(stage.states):
             yield f" * state {number}: {state.split.units} units, {state.split.per_core} a core"
         for output in stage.outputs:
@@ -128,7 +135,7 @@ class LayerWriter:
                 name, numbers = self._convert(operand, piece)
                 if numbers:
                     values = ", ".join(_int(v) for v in numbers)
-                    yield f"\nstatic const int32_t scale{number}_{piece}[] = {{{values}}};"
+                    yield f"\nstatic const int32_t scale{number}_{piece}[] MOHAQ_CONST = {{{values}}};"
                 plane = operand.pieces[piece].plane
                 share = self.plan.share(tiles, self.unit.machine.cores)
                 rows.append(
@@ -137,11 +144,11 @@ class LayerWriter:
                     f".last = {tiles.inside(tiles.count - 1)}, .share = {share},\n"
                     f"     .convert = {name}, .k = {f'scale{number}_{piece}' if numbers else '0'}}}"
                 )
-            yield f"\nstatic const struct mohaq_piece pieces{number}[] = {{"
+            yield f"\nstatic const struct mohaq_piece pieces{number}[] MOHAQ_CONST = {{"
             yield from (f"    {row}," for row in rows)
             yield "};"
         if self.stage.operands:
-            yield "\nstatic const struct mohaq_operand operands[] = {"
+            yield "\nstatic const struct mohaq_operand operands[] MOHAQ_CONST = {"
             for number, operand in enumerate(self.stage.operands):
                 yield f"    {{.pieces = {len(operand.pieces)}, .piece = pieces{number}}},"
             yield "};"
@@ -166,7 +173,7 @@ class LayerWriter:
     def _products(self) -> Iterator[str]:
         if not self.stage.products:
             return
-        yield "\nstatic const struct mohaq_product products[] = {"
+        yield "\nstatic const struct mohaq_product products[] MOHAQ_CONST = {"
         for number, plan in enumerate(self.plan.products):
             shape, source = plan.shape, self.stage.products[number].source
             kernel = f"{'tile4' if shape.batched else 'mv8'}_w{shape.bits}"
@@ -186,7 +193,7 @@ class LayerWriter:
     def _exchanges(self) -> Iterator[str]:
         if not self.stage.exchanges:
             return
-        yield "\nstatic const struct mohaq_exchange exchanges[] = {"
+        yield "\nstatic const struct mohaq_exchange exchanges[] MOHAQ_CONST = {"
         for number, exchange in enumerate(self.stage.exchanges):
             split = exchange.split
             yield (
@@ -205,7 +212,7 @@ class LayerWriter:
     def _states(self) -> Iterator[str]:
         if not self.stage.states:
             return
-        yield "\nstatic const struct mohaq_held states[] = {"
+        yield "\nstatic const struct mohaq_held states[] MOHAQ_CONST = {"
         for number, state in enumerate(self.stage.states):
             yield f"    {{.place = {self._place(f'state{number}')}, .count = {state.split.segment}}},"
         yield "};"
@@ -226,7 +233,11 @@ class LayerWriter:
                 bank = self.unit.bank_of(self.number, "vectors")
                 table = f"MOHAQ_PLACE({bank}, at.{self.name}.vectors.columns{number})"
             own = self._place(f"own{number}")
-            fetches.append(_move(fetch.plane, fetch.group, own, fetch.split.per_core, fetch.split.active, table))
+            fetches.append(
+                _move(
+                    fetch.plane, fetch.group, own, fetch.split.per_core, fetch.split.active, table
+                )
+            )
         yield "fetches", fetches
         outputs = []
         for output in self.stage.outputs:
@@ -237,7 +248,7 @@ class LayerWriter:
     def _stage(self, moves: dict[str, int]) -> Iterator[str]:
         stage, plan = self.stage, self.plan
         size = constant_bytes(stage)
-        yield f"\nconst struct mohaq_stage {self.name} = {{"
+        yield f"\nconst struct mohaq_stage {self.name} MOHAQ_CONST = {{"
         for title, value in (
             ("phase", self.unit.phase(self.number)),
             ("active", stage.active),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mohaq.backends.epiphany.lowering.nodes import Link, Node
 from mohaq.compiler.analysis.ranges import signed_bits_of
 
-INT = 32
+INT, HALF = 32, 16
 
 
 def c_type(bits: int) -> str:
@@ -43,24 +43,23 @@ def rescaled(
 ) -> str:
     """clamp((x * m + 2^(s-1)) >> s) of a value of `bits` bits.
 
-    Four forms: shifts alone for m = 1; in 32 bits where x * m fits; in two halves (see
-    mohaq_rescale) where the multiplier has 15 bits and the shift at least 17; in 64 bits else.
+    Four forms: shifts alone for m = 1; in 32 bits where x has 16 and m 15 bits; in two halves
+    (see mohaq_rescale) where m has 15 bits and the shift is at least 17; in 64 bits else, of two
+    32-bit products (see mohaq_product) where m has 15 bits.
     """
     half = (1 << s) >> 1
     if m == 1 and s > 1:
         found = max(2, bits + 1 - s)
         cast = "(int32_t)" if bits > INT and found <= INT else ""
         return clamped(f"{cast}((({text} >> {s - 1}) + 1) >> 1)", found, edges)
-    product = bits + m.bit_length()
-    if product <= INT - 1 and s <= INT - 2:
-        inner = f"({text} * {number(m)} + {number(half)}) >> {number(s)}" if s else (
-            f"{text} * {number(m)}"
-        )
-        return clamped(f"({inner})" if s else inner, max(2, product + 1 - s), edges)
+    if bits <= HALF and m < 1 << 15 and s <= INT - 2:
+        inner = f"({text} * {number(m)} + {number(half)}) >> {number(s)}"
+        return clamped(f"({inner})", INT, edges)
     if bits <= INT and m < 1 << 15 and 17 <= s <= 47:
-        found = min(max(2, product + 1 - s), INT)
-        return clamped(f"mohaq_rescale({text}, {number(m)}, {number(s)})", found, edges)
+        return clamped(f"mohaq_rescale({text}, {number(m)}, {number(s)})", INT, edges)
     inner = f"(int64_t){text} * {number(m)}"
+    if bits <= INT and 0 <= m < 1 << 15:
+        inner = f"mohaq_product({text}, {number(m)})"
     if s:
         inner = f"({inner} + {literal(half)}) >> {s}"
     low, high = edges

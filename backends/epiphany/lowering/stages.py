@@ -187,7 +187,7 @@ class _StageBuilder:
 
     def __init__(self, owner: _Builder, layer: str, number: int) -> None:
         self._owner = owner
-        self._cores = owner._cores  # noqa: SLF001  one unit in two classes
+        self._cores = owner._cores
         self._units = Units()
         self._memo: dict[tuple[SSAValue, int], Node] = {}
         self._products: dict[SSAValue, Product] = {}
@@ -232,7 +232,7 @@ class _StageBuilder:
             split = self._split(arg)
             start = self._start(op.init[number]) if op.init else None
             final = op.outs[op.output_count + number]
-            ends = tuple(self._owner._goals.get(final, ()))  # noqa: SLF001
+            ends = tuple(self._owner._goals.get(final, ()))
             for plane, _ in ends:
                 _require_whole(plane, split)
             stage.states.append(State(arg, split, start, (), ends))
@@ -246,14 +246,14 @@ class _StageBuilder:
         owner = self._owner
         if value in self._own:
             return False
-        return owner._stored.is_stored(value) or value in owner._home  # noqa: SLF001
+        return owner._stored.is_stored(value) or value in owner._home
 
     def _start(self, value: SSAValue) -> tuple[Plane, int]:
         group = 0
         if isinstance(value.owner, qnn.SelectOp):
             group = value.owner.index.value.data
             value = value.owner.input
-        found = self._owner._home.get(value)  # noqa: SLF001
+        found = self._owner._home.get(value)
         if found is None or found[0].sequence:
             raise MohaqError("the start of a state must be an argument of the program")
         return found[0], group
@@ -266,7 +266,7 @@ class _StageBuilder:
         return tuple(self._scalar(value, g) for g in range(self._split(value).groups))
 
     def _output(self, value: SSAValue, result: SSAValue) -> None:
-        goals = tuple(self._owner._goals.get(result, ()))  # noqa: SLF001
+        goals = tuple(self._owner._goals.get(result, ()))
         if not goals:
             return
         nodes, split = self._all(value), self._split(value)
@@ -383,8 +383,7 @@ class _StageBuilder:
         if value not in self._operands:
             owner = self._owner
             pieces = tuple(
-                Piece(owner.plane_of(v), chain)
-                for v, chain in owner._stored.pieces(value)  # noqa: SLF001
+                Piece(owner.plane_of(v), chain) for v, chain in owner._stored.pieces(value)
             )
             made = Operand(value, pieces, int_width(value)[0] + (not int_width(value)[1]))
             self._operands[value] = made

@@ -59,7 +59,14 @@ def plan_program(
     Raises:
         MohaqError: a stage does not fit local memory; with the numbers.
     """
-    room = bank_room(machine, table_bytes)
+    described = sum(s.description_bytes for s in shapes)
+    room = bank_room(machine, table_bytes + described)
+    if min(room.values()) < 0:
+        raise MohaqError(
+            f"tables and constants of the layers do not fit a bank of {machine.bank_bytes} bytes",
+            why=f"tables {table_bytes}, layers {described}, stack {machine.whole('stack_bytes')}",
+            hint="fewer layers, or a target with more memory",
+        )
     best: tuple[int, ProgramPlan] | None = None
     for most in (16, 4, 1):
         found = _planned(shapes, machine, room, most)

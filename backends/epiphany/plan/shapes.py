@@ -49,7 +49,8 @@ class ProductShape:
     @property
     def blocks(self) -> int:
         """Kernel calls for all rows: there is always a spare row of zero weights, whose sum is
-        what the offset of the weights adds to every row."""
+        what the offset of the weights adds to every row.
+        """
         return self.rows // self.block + 1
 
     @property
@@ -84,6 +85,10 @@ class TransferShape:
     """Cores that do it."""
 
 
+SCALAR_BYTES, CELL_BYTES = 4, 48
+"""Room for the numbers and places of a cell: for a scalar, and whatever it computes."""
+
+
 @dataclass(frozen=True)
 class StageShape:
     """A stage as sizes.
@@ -101,6 +106,7 @@ class StageShape:
         spills: elements of each value that lives between loops of a step.
         buffered: whether new states are kept apart until the end of a step.
         constants: bytes of vectors that a core reads before it starts.
+        scalars: of a unit and a step, for the size of the stage's tables.
     """
 
     name: str
@@ -118,6 +124,18 @@ class StageShape:
     spills: tuple[int, ...]
     buffered: bool
     constants: int
+    scalars: int
+
+    @property
+    def description_bytes(self) -> int:
+        """Room for the constants of the stage in local memory: at least what they take."""
+        moves = len(self.starts) + len(self.ends) + len(self.fetches) + len(self.outputs)
+        pieces = sum(len(p) for p in self.operands)
+        listed = 16 * moves + 32 * pieces + 8 * len(self.operands) + 36 * len(self.products)
+        listed += 10 * len(self.exchanges) + 4 * len(self.states)
+        cell = CELL_BYTES + SCALAR_BYTES * self.scalars
+        # The last summand: arrays start at multiples of 8.
+        return padded(96 + listed + cell + 48, WORD)
 
 
 def shape_of_stage(stage: Stage) -> StageShape:
@@ -158,6 +176,7 @@ def shape_of_stage(stage: Stage) -> StageShape:
         tuple(per_core(stage, n.units) for n in stage.spills()),
         stage.buffered,
         constant_bytes(stage),
+        len(stage.nodes),
     )
 
 

@@ -13,7 +13,8 @@ from mohaq.backends.epiphany.plan.shapes import WORD, ProductShape, StageShape, 
 class ColumnTiles:
     """A piece of an operand in `count` tiles of `columns` columns, zero weights at the end.
 
-    Columns come in eights, so that rows of 2-bit weights are whole words."""
+    Columns come in eights, so that rows of 2-bit weights are whole words.
+    """
 
     real: int
     columns: int

@@ -29,12 +29,14 @@ def check_code(folder: Path) -> None:
         products = sum(i.startswith("fmadd") for i in code)  # imadd, as objdump calls it
         assert products >= (16 if name.startswith("tile4") else 8)
     sections = program.sections()
-    bank = plan["memory"][0]["bytes"]
-    assert sections[".bss"][0] + sections[".bss"][1] <= bank
+    bank = plan["constants"]["memory_bytes"] // 4
+    code = plan["constants"]["code_bytes"]
+    assert sections[".bss"][0] + sections[".bss"][1] <= code
     for row in plan["memory"]:
         address, size = sections[f".data_bank{row['bank']}"]
-        assert address == row["bank"] * bank
-        assert size <= bank
+        assert address == (code if row["bank"] == 1 else row["bank"] * bank)
+        assert row["used"] <= row["bytes"]
+        assert size <= bank - (1024 if row["bank"] == 3 else 0)  # the stack is at its end
     # Nothing divides, and only kernels and start-up touch the arithmetic mode.
     assert not any("div" in name or "mod" in name for name in functions)
     switching = {n for n, code in functions.items() if any("movts config" in i for i in code)}

@@ -270,6 +270,19 @@ static void begin(const struct mohaq_stage *stage, uint32_t core, uint32_t frame
         mohaq_barrier();
 }
 
+void mohaq_load_stage(const struct mohaq_stage *stage)
+{
+    const uint32_t core = mohaq_core();
+    for (uint32_t n = 0; n < stage->products; n++) {
+        const struct mohaq_product *const p = &stage->all_products[n];
+        if (p->local && core < p->active) {
+            const uint32_t at = MOHAQ_WEIGHTS_OFFSET + p->weights + core * p->stride;
+            mohaq_dma_start(0, mohaq_local(p->local), mohaq_dram(at), p->stride);
+            mohaq_dma_wait(0);
+        }
+    }
+}
+
 void mohaq_run_stage(const struct mohaq_stage *stage, uint32_t frames, uint32_t batch, uint32_t b)
 {
     const uint32_t core = mohaq_core(), all_quads = (frames + 3u) / 4u;
@@ -277,8 +290,8 @@ void mohaq_run_stage(const struct mohaq_stage *stage, uint32_t frames, uint32_t 
     begin(stage, core, frames, batch, b);
     while (done < all_quads) {
         const uint32_t rest = all_quads - done;
-        /* Last step first: the first block is the one that may be short. */
-        const uint32_t odd = stage->reverse && done == 0 ? all_quads % stage->quads : 0u;
+        /* Last step first: the first block is the short one. Quads are a power of two. */
+        const uint32_t odd = stage->reverse && done == 0 ? all_quads & (stage->quads - 1u) : 0u;
         const uint32_t most = odd ? odd : stage->quads, quads = rest < most ? rest : most;
         const uint32_t first = stage->reverse ? rest - quads : done;
         const uint32_t end = frames - first * 4u, steps = end < quads * 4u ? end : quads * 4u;
