@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from xdsl.dialects.builtin import I64, DenseArrayBase, IntegerAttr, StringAttr, i64
 from xdsl.ir import Block, Region
@@ -26,9 +27,9 @@ def numbers(values: Sequence[int]) -> DenseArrayBase:
     return DenseArrayBase.from_list(i64, list(values))
 
 
-def listed(values: DenseArrayBase) -> tuple[int, ...]:
+def listed(values: DenseArrayBase[Any]) -> tuple[int, ...]:
     """The integers of a list."""
-    return tuple(int(v) for v in values.get_values())
+    return tuple(int(v) for v in values.iter_values())
 
 
 def _positive(**values: Int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +26,7 @@ class Blob:
 
 
 def build_blob(
-    stages: list[Stage], plans: tuple[StagePlan, ...], parameters: Mapping[str, npt.NDArray]
+    stages: list[Stage], plans: tuple[StagePlan, ...], parameters: Mapping[str, npt.NDArray[Any]]
 ) -> Blob:
     """Pack everything; offsets are multiples of 8."""
     made = Blob(bytearray(), [], [])
@@ -44,7 +45,7 @@ def build_blob(
     return made
 
 
-def _vectors(stage: Stage, core: int, parameters: Mapping[str, npt.NDArray]) -> bytes:
+def _vectors(stage: Stage, core: int, parameters: Mapping[str, npt.NDArray[Any]]) -> bytes:
     made = bytearray()
     for (name, group), (split, bits) in stage.params.items():
         channels = split.rows(core, (group,))
@@ -100,5 +101,5 @@ def pack(values: Ints, bits: int) -> bytes:
         return offset.astype(f"<u{bits // 8}").tobytes()
     each = 8 // bits
     shifts = (np.arange(each) * bits).astype(np.uint64)
-    joined = (offset.reshape(-1, each) << shifts).sum(axis=1)
+    joined: npt.NDArray[np.uint64] = (offset.reshape(-1, each) << shifts).sum(axis=1)
     return joined.astype(np.uint8).tobytes()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from xdsl.rewriter import Rewriter
+
 from mohaq.backends.base import Target
 from mohaq.backends.epiphany.emit.blob import build_blob
 from mohaq.backends.epiphany.emit.names import Unit
@@ -28,7 +30,7 @@ def unit_of(program: Program, target: Target) -> Unit:
     work = program.clone()
     op = program_op(work.module)
     plan = read_plan(op, machine)
-    op.detach()
+    Rewriter.erase_op(op)
     staged = build(work, machine.cores)
     for stage, planned in zip(staged.stages, plan.stages, strict=False):
         if shape_of_stage(stage) != planned.shape:

@@ -205,8 +205,8 @@ def layers_header(unit: Unit, prototypes: list[str]) -> str:
     lines = [LAYERS]
     for table, (name, _, _) in unit.tables().items():
         lines.append(f"extern const int16_t {name}[{len(unit.staged.tables[table])}];")
-    for number in range(len(unit.staged.stages)):
-        lines.append(f"extern const struct mohaq_stage {unit.stage_name(number)};")
+    stages = range(len(unit.staged.stages))
+    lines += [f"extern const struct mohaq_stage {unit.stage_name(n)};" for n in stages]
     return "\n".join([*lines, *prototypes, "", "#endif", ""])
 
 
@@ -220,8 +220,8 @@ def tables_file(unit: Unit) -> str:
     for table, (name, _, _) in unit.tables().items():
         points = unit.staged.tables[table]
         lines.append(f"const int16_t {name}[{len(points)}] MOHAQ_CONST = {{")
-        for at in range(0, len(points), 12):
-            lines.append("    " + " ".join(f"{v}," for v in points[at : at + 12]))
+        rows = [points[at : at + 12] for at in range(0, len(points), 12)]
+        lines += ["    " + " ".join(f"{v}," for v in row) for row in rows]
         lines += ["};", ""]
     return "\n".join(lines)
 

@@ -239,7 +239,7 @@ class LayerWriter:
                 )
             )
         yield "fetches", fetches
-        outputs = []
+        outputs: list[str] = []
         for output in self.stage.outputs:
             for plane, group in output.planes:
                 outputs.append(_move(plane, group, self._place(f"out{len(outputs)}")))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mohaq.backends.epiphany.emit.blob import Blob
 from mohaq.backends.epiphany.lowering.nodes import Node, Stage
-from mohaq.backends.epiphany.lowering.stages import Staged
+from mohaq.backends.epiphany.lowering.staged import Staged
 from mohaq.backends.epiphany.machine import Machine
 from mohaq.backends.epiphany.plan.memory import Field
 from mohaq.backends.epiphany.plan.program import ProgramPlan

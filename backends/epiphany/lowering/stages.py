@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
-from xdsl.dialects.builtin import StringAttr
 from xdsl.ir import BlockArgument, Operation, SSAValue
 
 from mohaq.backends.epiphany.lowering.nodes import (
@@ -20,6 +17,7 @@ from mohaq.backends.epiphany.lowering.nodes import (
     State,
 )
 from mohaq.backends.epiphany.lowering.split import Split
+from mohaq.backends.epiphany.lowering.staged import Staged, layer_name, qnn_tables
 from mohaq.backends.epiphany.lowering.stored import Stored, edges
 from mohaq.backends.epiphany.lowering.units import Units
 from mohaq.compiler.diagnostics import MohaqError
@@ -27,19 +25,6 @@ from mohaq.compiler.dialects import qnn
 from mohaq.compiler.dialects.param import LoadOp
 from mohaq.compiler.dialects.types import int_width, shape_of
 from mohaq.compiler.program import Program
-
-
-@dataclass
-class Staged:
-    """A program as stages, with its planes and ports."""
-
-    stages: list[Stage]
-    planes: list[Plane]
-    inputs: list[Plane]
-    outputs: list[Plane]
-    arguments: tuple[SSAValue, ...] = ()
-    results: tuple[SSAValue, ...] = ()
-    tables: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 def build(program: Program, cores: int) -> Staged:
@@ -51,45 +36,34 @@ def build(program: Program, cores: int) -> Staged:
     return _Builder(program, cores).run()
 
 
-def layer_name(op: Operation) -> str | None:
-    """The layer an operation came from, by its mark."""
-    at: Operation | None = op
-    while at is not None:
-        mark = at.attributes.get("layer")
-        if isinstance(mark, StringAttr):
-            return mark.data
-        at = at.parent_op()
-    return None
-
-
 class _Builder:
     def __init__(self, program: Program, cores: int) -> None:
-        self._program = program
-        self._cores = cores
-        self._stored = Stored(program)
+        self.program = program
+        self.cores = cores
+        self.stored = Stored(program)
         self._planes: list[Plane] = []
-        self._home: dict[SSAValue, tuple[Plane, int]] = {}
+        self.home: dict[SSAValue, tuple[Plane, int]] = {}
         """Stored value -> plane and first group."""
         self._joined: dict[SSAValue, Plane] = {}
-        self._goals: dict[SSAValue, list[tuple[Plane, int]]] = {}
+        self.goals: dict[SSAValue, list[tuple[Plane, int]]] = {}
 
     def run(self) -> Staged:
-        entry = self._program.entry
+        entry = self.program.entry
         arguments = tuple(entry.args)
         inputs = [self._argument(number, arg) for number, arg in enumerate(arguments)]
-        results = self._stored.results()
+        results = self.stored.results()
         outputs = [self._result(number, value) for number, value in enumerate(results)]
         for op in entry.body.block.ops:
             if isinstance(op, qnn.MatmulOp):
-                for value, _ in self._stored.pieces(op.input):
+                for value, _ in self.stored.pieces(op.input):
                     self._place(value)
-        stages = []
+        stages: list[Stage] = []
         previous = "program"
         for op in entry.body.block.ops:
             previous = layer_name(op) or previous
             if isinstance(op, qnn.ScanOp):
                 stages.append(_StageBuilder(self, previous, len(stages)).scan(op))
-            elif op.results and op.results[0] in self._goals:
+            elif op.results and op.results[0] in self.goals:
                 stages.append(_StageBuilder(self, previous, len(stages)).values(op.results[0]))
         for number, value in enumerate(results):
             if isinstance(value, BlockArgument):
@@ -103,7 +77,7 @@ class _Builder:
             outputs,
             arguments,
             results,
-            qnn_tables(self._program),
+            qnn_tables(self.program),
         )
 
     def _argument(self, number: int, value: SSAValue) -> Plane:
@@ -111,11 +85,11 @@ class _Builder:
         depth = shape[0] if len(shape) == 3 and shape[0] > 0 else 1
         sequence = not (len(shape) == 3 and shape[0] > 0)
         plane = self._plane(f"input {number}", shape[-1], depth, sequence=sequence, batched=True)
-        self._home[value] = (plane, 0)
+        self.home[value] = (plane, 0)
         return plane
 
     def _result(self, number: int, value: SSAValue) -> Plane:
-        parts = self._stored.parts(value)
+        parts = self.stored.parts(value)
         sizes = {shape_of(p)[-1] for p in parts}
         if len(sizes) > 1:
             raise MohaqError(
@@ -128,15 +102,15 @@ class _Builder:
             f"output {number}", sizes.pop(), len(parts), sequence=not state, batched=True
         )
         for group, part in enumerate(parts):
-            self._goals.setdefault(part, []).append((plane, group))
+            self.goals.setdefault(part, []).append((plane, group))
         return plane
 
     def _place(self, value: SSAValue) -> None:
         """A plane for a stored value that a product reads."""
-        if value in self._home or value in self._joined:
+        if value in self.home or value in self._joined:
             return
-        parts = self._stored.parts(value)
-        if any(p in self._home and p.owner is self._program.entry.body.block for p in parts):
+        parts = self.stored.parts(value)
+        if any(p in self.home and p.owner is self.program.entry.body.block for p in parts):
             if len(parts) > 1:
                 raise MohaqError("Epiphany does not join arguments with computed values")
             return
@@ -148,12 +122,12 @@ class _Builder:
             name or "sequence", sizes.pop(), len(parts), sequence=True, batched=False
         )
         for group, part in enumerate(parts):
-            self._goals.setdefault(part, []).append((plane, group))
-            self._home.setdefault(part, (plane, group))
+            self.goals.setdefault(part, []).append((plane, group))
+            self.home.setdefault(part, (plane, group))
         self._joined[value] = plane
 
     def _plane(self, name: str, units: int, groups: int, *, sequence: bool, batched: bool) -> Plane:
-        plane = Plane(name, Split.over(self._cores, units, groups), sequence, batched)
+        plane = Plane(name, Split.over(self.cores, units, groups), sequence, batched)
         self._planes.append(plane)
         return plane
 
@@ -161,9 +135,9 @@ class _Builder:
         """The plane that holds all of a stored value."""
         if value in self._joined:
             return self._joined[value]
-        if value not in self._home:
+        if value not in self.home:
             self._place(value)
-        plane, group = self._home[value]
+        plane, group = self.home[value]
         if plane.split.groups * plane.split.units != shape_of(value)[-1] or group:
             raise MohaqError("a part of a joined sequence is read by a product on its own")
         return plane
@@ -173,21 +147,12 @@ def _is_state(op: qnn.ScanOp, value: SSAValue) -> bool:
     return value in op.outs[op.output_count :]
 
 
-def qnn_tables(program: Program) -> dict[str, tuple[int, ...]]:
-    """{symbol: points} of a program's tables."""
-    return {
-        op.sym_name.data: op.values()
-        for op in program.module.body.block.ops
-        if isinstance(op, qnn.TableOp)
-    }
-
-
 class _StageBuilder:
     """One stage."""
 
     def __init__(self, owner: _Builder, layer: str, number: int) -> None:
         self._owner = owner
-        self._cores = owner._cores
+        self._cores = owner.cores
         self._units = Units()
         self._memo: dict[tuple[SSAValue, int], Node] = {}
         self._products: dict[SSAValue, Product] = {}
@@ -232,7 +197,7 @@ class _StageBuilder:
             split = self._split(arg)
             start = self._start(op.init[number]) if op.init else None
             final = op.outs[op.output_count + number]
-            ends = tuple(self._owner._goals.get(final, ()))
+            ends = tuple(self._owner.goals.get(final, ()))
             for plane, _ in ends:
                 _require_whole(plane, split)
             stage.states.append(State(arg, split, start, (), ends))
@@ -246,14 +211,14 @@ class _StageBuilder:
         owner = self._owner
         if value in self._own:
             return False
-        return owner._stored.is_stored(value) or value in owner._home
+        return owner.stored.is_stored(value) or value in owner.home
 
     def _start(self, value: SSAValue) -> tuple[Plane, int]:
         group = 0
         if isinstance(value.owner, qnn.SelectOp):
             group = value.owner.index.value.data
             value = value.owner.input
-        found = self._owner._home.get(value)
+        found = self._owner.home.get(value)
         if found is None or found[0].sequence:
             raise MohaqError("the start of a state must be an argument of the program")
         return found[0], group
@@ -266,7 +231,7 @@ class _StageBuilder:
         return tuple(self._scalar(value, g) for g in range(self._split(value).groups))
 
     def _output(self, value: SSAValue, result: SSAValue) -> None:
-        goals = tuple(self._owner._goals.get(result, ()))
+        goals = tuple(self._owner.goals.get(result, ()))
         if not goals:
             return
         nodes, split = self._all(value), self._split(value)
@@ -383,7 +348,7 @@ class _StageBuilder:
         if value not in self._operands:
             owner = self._owner
             pieces = tuple(
-                Piece(owner.plane_of(v), chain) for v, chain in owner._stored.pieces(value)
+                Piece(owner.plane_of(v), chain) for v, chain in owner.stored.pieces(value)
             )
             made = Operand(value, pieces, int_width(value)[0] + (not int_width(value)[1]))
             self._operands[value] = made

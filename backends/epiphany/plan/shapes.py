@@ -48,8 +48,10 @@ class ProductShape:
 
     @property
     def blocks(self) -> int:
-        """Kernel calls for all rows: there is always a spare row of zero weights, whose sum is
-        what the offset of the weights adds to every row.
+        """Kernel calls for all rows.
+
+        There is always a spare row of zero weights: its sum is what the offset of the weights
+        adds to every row.
         """
         return self.rows // self.block + 1
 
@@ -187,12 +189,13 @@ def elements_of(stage: Stage) -> tuple[tuple[str, int, int], ...]:
         if node.kind in COUNTED:
             split = split_of(stage, node.units)
             found[COUNTED[node.kind], split.active] += split.per_core
-    for title, group in (
-        ("convert", [f.split for f in stage.fetches]),
-        ("store", [s.split for s in (*stage.outputs, *stage.exchanges)]),
-        ("state", [s.split for s in stage.states]),
-    ):
-        for split in group:
+    groups: dict[str, list[Split]] = {
+        "convert": [f.split for f in stage.fetches],
+        "store": [o.split for o in stage.outputs] + [e.split for e in stage.exchanges],
+        "state": [s.split for s in stage.states],
+    }
+    for title, splits in groups.items():
+        for split in splits:
             found[title, split.active] += split.segment
     return tuple((kind, count, active) for (kind, active), count in sorted(found.items()))
 
