@@ -5,7 +5,7 @@ from __future__ import annotations
 from mohaq.backends.base import IllegalAssignment
 
 
-def narrow_multiplier(m: int, s: int, bits: int) -> tuple[int, int]:
+def narrow_multiplier(m: int, s: int, bits: int = 15) -> tuple[int, int]:
     """(m', s') with m' of at most `bits` bits, closest to m / 2^s, halves up.
 
     Raises:
