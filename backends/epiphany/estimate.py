@@ -33,6 +33,14 @@ def layer_counters(
     stages: Sequence[StagePlan], machine: Machine, workload: Workload, cycles: KernelCycles
 ) -> dict[str, dict[str, int]]:
     """{layer: counters} of planned stages."""
+    found = layer_counts(stages, machine, workload)
+    return {name: counters(one, breakdown(one, machine, cycles)) for name, one in found.items()}
+
+
+def layer_counts(
+    stages: Sequence[StagePlan], machine: Machine, workload: Workload
+) -> dict[str, Counts]:
+    """{layer: what every core does} of planned stages."""
     counter, found = Counter(machine), dict[str, Counts]()
     for stage in stages:
         if not stage.shape.outputs:
@@ -40,4 +48,4 @@ def layer_counters(
         mine = counter.stage(stage, workload.frames, workload.batch)
         name = stage.shape.name
         found[name] = added(found[name], mine) if name in found else mine
-    return {name: counters(one, breakdown(one, machine, cycles)) for name, one in found.items()}
+    return found

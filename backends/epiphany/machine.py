@@ -91,10 +91,11 @@ def check_machine(constants: Mapping[str, Any], where: str) -> Machine:
             why=f"it ends at row {last[0]}, column {last[1]}",
         )
     code, stack = made.whole("code_bytes"), made.whole("stack_bytes")
-    if made.whole("memory_bytes") % (8 * BANKS) or max(code, stack) > made.bank_bytes:
+    banks = made.bank_bytes
+    if made.whole("memory_bytes") % (8 * BANKS) or stack > banks or not banks <= code <= 2 * banks:
         raise MohaqError(
-            f"'memory_bytes' must be four banks of whole 8-byte words; the first holds the code "
-            f"({code} bytes), the last the stack ({stack} bytes)",
+            f"'memory_bytes' must be four banks of whole 8-byte words; the code ({code} bytes) "
+            f"takes the first and at most the second, the stack ({stack} bytes) lies in the last",
             where=where,
         )
     if made.whole("columns") & (made.whole("columns") - 1):

@@ -295,11 +295,17 @@ def chip_with(elf: Path, objdump: str, shape: tuple[int, int, int], seed: int) -
 
 
 def run_on_chip(
-    folder: Path, scratch: Path, inputs: Sequence[npt.NDArray[Any]], *, seed: int = 0
+    folder: Path,
+    scratch: Path,
+    inputs: Sequence[npt.NDArray[Any]],
+    *,
+    seed: int = 0,
+    device: str = __file__,
 ) -> npt.NDArray[np.int64]:
     """Outputs, one after the other and flat, of an emitted project on this chip.
 
-    The project's own host program does the host's part; its device is this file as a command.
+    The project's own host program does the host's part; its device is this file as a command, or
+    another that takes the same words.
     """
     elf = compile_device(folder, scratch / "build").path
     model = (folder / "device" / "model.h").read_text()
@@ -314,7 +320,7 @@ def run_on_chip(
     arrays = b"".join(np.asarray(a).astype("<i4").tobytes() for a in inputs)
     (scratch / "in.bin").write_bytes(header + arrays)
     files = [str(scratch / "dram.bin"), str(scratch / "boxes.bin")]
-    command = [sys.executable, __file__, str(elf), str(cross_tool("objdump")), *numbers, str(seed)]
+    command = [sys.executable, device, str(elf), str(cross_tool("objdump")), *numbers, str(seed)]
     environment = {
         **os.environ,
         "CHIP_COMMAND": " ".join([*command, *files]),

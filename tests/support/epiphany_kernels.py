@@ -10,9 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from mohaq.backends.epiphany.analyzer import KERNELS, Executor, Memory, Program
+from mohaq.backends.epiphany.analyzer.instructions import Slot
 
 HEADER = Path(__file__).parents[2] / "backends/epiphany/kernels/mohaq_kernels.h"
 WEIGHTS, GUARD = 0x1000, 64
+CONFIG, INTEGER_MODE = 0x0040_0001, 0x0008_0000  # truncating float, something in the upper half
 CALLEE_SAVED = (*range(4, 12), 13, 15, *range(32, 44))
 
 
@@ -96,17 +98,23 @@ def run_assembly(
     memory.data[x_at : x_at + len(x)] = x
     memory.data[acc_at:stop] = operands.acc.astype("<u4").tobytes()
     core = Executor(program, memory)
-    for register in range(64):
-        core.registers[register] = 0xA5A5_0000 + register
-    core.special["config"] = 0x0040_0001
+    rng = np.random.default_rng(len(operands.u))
+    core.registers[:] = [int(r) for r in rng.integers(0, 1 << 32, 64)]
+    core.special["config"] = CONFIG
     core.special["status"] = 2 if interrupts_off else 0
     before = [core.registers[r] for r in CALLEE_SAVED if r != 13]
     arguments = (WEIGHTS, x_at, acc_at, len(operands.u))
-    for _ in core.call(operands.name, arguments, stack=frame[1]):
-        pass
+    start = program.entry(operands.name)
+    others = [a for n, a in program.labels.items() if n in KERNELS and a > start]
+    end = min(others, default=max(program.instructions) + 1)
+    limit = 500 + 40 * len(operands.u)  # a changed kernel may never return
+    for step in core.call(operands.name, arguments, stack=frame[1], limit=limit):
+        assert start <= step.address < end
+        if step.instruction.slot is Slot.FPU:
+            assert core.special["config"] == CONFIG | INTEGER_MODE
     assert [core.registers[r] for r in CALLEE_SAVED if r != 13] == before
     assert core.registers[13] == frame[1]
-    assert core.special["config"] == 0x0040_0001
+    assert core.special["config"] == CONFIG
     assert core.special["status"] == (2 if interrupts_off else 0)
     result = np.frombuffer(bytes(memory.data[acc_at:stop]), "<u4").astype(np.uint32)
     return result.reshape(operands.acc.shape)

@@ -160,8 +160,8 @@ class Executor:
             raise Fault("last but one instruction of a hardware loop is not on 8 bytes")
         if count < 8:
             raise Fault(f"hardware loop of {count} instructions; the least is 8")
-        body = [self.program.instructions.get(start + 4 * n) for n in range(count)]
-        if any(b is None or b.size != 4 for b in body):
+        body = (self.program.instructions.get(start + 4 * n) for n in range(count))
+        if any(b is None or b.size != 4 for b in body):  # stops at the first: count may be wild
             raise Fault("hardware loop holds a 16-bit encoding")
         self._checked_loops.add((start, end))
 

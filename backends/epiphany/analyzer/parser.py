@@ -64,15 +64,20 @@ class Program:
         return self.labels[name]
 
 
-def parse(text: str, name: str = "assembly") -> Program:
+def parse(text: str, name: str = "assembly", base: int = BASE_ADDRESS) -> Program:
     """Decode assembly text.
+
+    Args:
+        text: the file.
+        name: what messages call it.
+        base: address of the first instruction, a multiple of 8.
 
     Raises:
         ParseError: a line outside the subset, a label defined twice or not at all.
     """
     instructions: dict[int, Instruction] = {}
     labels: dict[str, int] = {}
-    address = BASE_ADDRESS
+    address = base
     for number, raw in enumerate(text.splitlines(), 1):
         where = f"{name}:{number}"
         line = raw.split("//")[0].strip()

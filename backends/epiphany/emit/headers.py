@@ -36,6 +36,7 @@ def _model(unit: Unit) -> Iterator[str]:
         ("CORES", m.cores),
         ("FIRST_CORE", f"0x{first:03x}"),
         ("BANK_BYTES", m.bank_bytes),
+        ("CODE_BYTES", m.whole("code_bytes")),
         ("PHASES", 1 + len(unit.layers())),
         ("JOB_BYTES", job),
         ("WEIGHTS_OFFSET", job),

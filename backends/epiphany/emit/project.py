@@ -6,6 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from mohaq.backends.base import Workload
 from mohaq.backends.epiphany.emit.headers import (
     layers_header,
     main_file,
@@ -15,6 +16,10 @@ from mohaq.backends.epiphany.emit.headers import (
 )
 from mohaq.backends.epiphany.emit.layer import CELL, CONVERT, LayerWriter, Shared
 from mohaq.backends.epiphany.emit.names import Unit
+from mohaq.backends.epiphany.estimate import layer_counts
+from mohaq.backends.epiphany.passes import cycles_of
+from mohaq.backends.epiphany.pictures import pictures
+from mohaq.backends.epiphany.plan.program import NOMINAL_FRAMES
 from mohaq.backends.epiphany.runtime import readme, static_files
 from mohaq.backends.epiphany.runtime.files import EXECUTABLE
 from mohaq.compiler.dialects.types import DYNAMIC, int_width, shape_of
@@ -59,6 +64,8 @@ def write_project(unit: Unit, folder: Path, title: str) -> None:
         [_port_text(row) for row in plan["outputs"]],
     )
     made["plan.json"] = dump_json(plan)
+    counts = layer_counts(unit.plan.stages, m, Workload(NOMINAL_FRAMES))
+    made.update(pictures(plan, counts, m, cycles_of))
     for name, text in sorted(made.items()):
         write_text(folder / name, text)
         if name in EXECUTABLE:

@@ -44,7 +44,8 @@ def rescaled(
     """clamp((x * m + 2^(s-1)) >> s) of a value of `bits` bits.
 
     Four forms: shifts alone for m = 1; in 32 bits where x has 16 and m 15 bits; in two halves
-    (see mohaq_rescale) where m has 15 bits and the shift is at least 17; in 64 bits else.
+    (see mohaq_rescale) where m has 15 bits and the shift is at least 17; in 64 bits else, of two
+    32-bit products (see mohaq_product) where m has 15 bits.
     """
     half = (1 << s) >> 1
     if m == 1 and s > 1:
@@ -57,6 +58,8 @@ def rescaled(
     if bits <= INT and m < 1 << 15 and 17 <= s <= 47:
         return clamped(f"mohaq_rescale({text}, {number(m)}, {number(s)})", INT, edges)
     inner = f"(int64_t){text} * {number(m)}"
+    if bits <= INT and 0 <= m < 1 << 15:
+        inner = f"mohaq_product({text}, {number(m)})"
     if s:
         inner = f"({inner} + {literal(half)}) >> {s}"
     low, high = edges

@@ -322,14 +322,15 @@ def kernel_text(recipe: Recipe) -> str:
         "\tsub.l r3,r3,#0",
         f"\tbeq.l {label}_return",
     ]
-    if recipe.chunk:
-        lines += _block([*entry, *recipe.setup])
-        lines += [f"{label}_chunk:"]
-        lines += _block([*head, *start])
-    else:
-        lines += _block([*entry, *recipe.setup, *head, *start])
+    skip: list[str] = []  # a chunk of one pass has none left for the loop
     if recipe.counter:
-        lines += [f"\tsub.l r{recipe.counter},r{recipe.counter},#0", f"\tbeq.l {label}_drain"]
+        test = [f"sub.l r{recipe.counter},r{recipe.counter},#0"] if recipe.chunk else []
+        skip = [*test, f"beq.l {label}_drain"]
+    if recipe.chunk:
+        lines += [*_block([*entry, *recipe.setup]), f"{label}_chunk:"]
+        lines += _block([*head, *start, *skip])
+    else:
+        lines += _block([*entry, *recipe.setup, *head, *start, *skip])
     lines += ["\t.balignw 8,0x01a2", f"{label}_loop:"]
     lines += [f"\t{i.text}" for i in loop.body[:-1]]
     lines += [f"{label}_last:", f"\t{loop.body[-1].text}"]

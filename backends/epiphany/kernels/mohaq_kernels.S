@@ -107,9 +107,9 @@ SYM(mohaq_mv8_w2):
 	and.l r20,r23,r26
 	imadd.l r46,r18,r61
 	and.l r21,r23,r62
-	movts.l lc,r4
 	imadd.l r47,r19,r61
 	and.l r22,r23,r63
+	movts.l lc,r4
 	sub.l r4,r4,#0
 	beq.l .Lmv8_w2_drain
 	.balignw 8,0x01a2
@@ -321,8 +321,8 @@ SYM(mohaq_mv8_w4):
 	imadd.l r45,r17,r61
 	ldrb.l r23,[r0],#1
 	and.l r20,r21,r26
-	movts.l lc,r62
 	and.l r22,r23,r26
+	movts.l lc,r62
 	sub.l r62,r62,#0
 	beq.l .Lmv8_w4_drain
 	.balignw 8,0x01a2
@@ -466,32 +466,32 @@ SYM(mohaq_mv8_w8):
 	ldrb.l r17,[r0],#1
 	movts.l le,r18
 	ldrb.l r18,[r0],#1
-	ldrb.l r19,[r0],#1
-	ldrb.l r20,[r0],#1
 	ldrd.l r44,[r2,#0]
 	ldrd.l r24,[r1],#1
-	ldrb.l r21,[r0],#1
-	ldrb.l r22,[r0],#1
+	ldrb.l r19,[r0],#1
+	ldrb.l r20,[r0],#1
 	imadd.l r44,r52,r24
 	ldrd.l r46,[r2,#1]
 	imadd.l r45,r53,r24
-	ldrb.l r23,[r0],#1
-	ldrb.l r52,[r0],#1
+	ldrb.l r21,[r0],#1
+	ldrb.l r22,[r0],#1
 	imadd.l r46,r54,r24
 	ldrd.l r48,[r2,#2]
 	imadd.l r47,r55,r24
-	ldrb.l r53,[r0],#1
-	imadd.l r44,r16,r25
-	ldrb.l r54,[r0],#1
+	ldrb.l r23,[r0],#1
+	ldrb.l r52,[r0],#1
 	imadd.l r48,r56,r24
 	ldrd.l r50,[r2,#3]
 	imadd.l r49,r57,r24
-	ldrb.l r55,[r0],#1
-	imadd.l r45,r17,r25
-	ldrb.l r56,[r0],#1
+	ldrb.l r53,[r0],#1
+	ldrb.l r54,[r0],#1
 	imadd.l r50,r58,r24
-	ldrb.l r57,[r0],#1
+	ldrb.l r55,[r0],#1
 	imadd.l r51,r59,r24
+	ldrb.l r56,[r0],#1
+	imadd.l r44,r16,r25
+	ldrb.l r57,[r0],#1
+	imadd.l r45,r17,r25
 	ldrb.l r58,[r0],#1
 	imadd.l r46,r18,r25
 	ldrb.l r59,[r0],#1
@@ -502,19 +502,18 @@ SYM(mohaq_mv8_w8):
 	imadd.l r49,r21,r25
 	ldrb.l r18,[r0],#1
 	imadd.l r50,r22,r25
-	ldrb.l r19,[r0],#1
-	imadd.l r51,r23,r25
 	ldrd.l r60,[r1],#1
+	imadd.l r51,r23,r25
+	ldrb.l r19,[r0],#1
 	ldrb.l r20,[r0],#1
-	lsr.l r3,r3,#2
 	imadd.l r44,r52,r60
-	ldrb.l r21,[r0],#1
+	lsr.l r3,r3,#2
 	imadd.l r45,r53,r60
+	ldrb.l r21,[r0],#1
 	sub.l r3,r3,#1
 	ldrb.l r22,[r0],#1
 	movts.l lc,r3
 	ldrb.l r23,[r0],#1
-	sub.l r3,r3,#0
 	beq.l .Lmv8_w8_drain
 	.balignw 8,0x01a2
 .Lmv8_w8_loop:
@@ -643,32 +642,32 @@ SYM(mohaq_mv8_w16):
 	ldrh.l r17,[r0],#1
 	movts.l le,r18
 	ldrh.l r18,[r0],#1
-	ldrh.l r19,[r0],#1
-	ldrh.l r20,[r0],#1
 	ldrd.l r44,[r2,#0]
 	ldrd.l r24,[r1],#1
-	ldrh.l r21,[r0],#1
-	ldrh.l r22,[r0],#1
+	ldrh.l r19,[r0],#1
+	ldrh.l r20,[r0],#1
 	imadd.l r44,r52,r24
 	ldrd.l r46,[r2,#1]
 	imadd.l r45,r53,r24
-	ldrh.l r23,[r0],#1
-	ldrh.l r52,[r0],#1
+	ldrh.l r21,[r0],#1
+	ldrh.l r22,[r0],#1
 	imadd.l r46,r54,r24
 	ldrd.l r48,[r2,#2]
 	imadd.l r47,r55,r24
-	ldrh.l r53,[r0],#1
-	imadd.l r44,r16,r25
-	ldrh.l r54,[r0],#1
+	ldrh.l r23,[r0],#1
+	ldrh.l r52,[r0],#1
 	imadd.l r48,r56,r24
 	ldrd.l r50,[r2,#3]
 	imadd.l r49,r57,r24
-	ldrh.l r55,[r0],#1
-	imadd.l r45,r17,r25
-	ldrh.l r56,[r0],#1
+	ldrh.l r53,[r0],#1
+	ldrh.l r54,[r0],#1
 	imadd.l r50,r58,r24
-	ldrh.l r57,[r0],#1
+	ldrh.l r55,[r0],#1
 	imadd.l r51,r59,r24
+	ldrh.l r56,[r0],#1
+	imadd.l r44,r16,r25
+	ldrh.l r57,[r0],#1
+	imadd.l r45,r17,r25
 	ldrh.l r58,[r0],#1
 	imadd.l r46,r18,r25
 	ldrh.l r59,[r0],#1
@@ -679,19 +678,18 @@ SYM(mohaq_mv8_w16):
 	imadd.l r49,r21,r25
 	ldrh.l r18,[r0],#1
 	imadd.l r50,r22,r25
-	ldrh.l r19,[r0],#1
-	imadd.l r51,r23,r25
 	ldrd.l r60,[r1],#1
+	imadd.l r51,r23,r25
+	ldrh.l r19,[r0],#1
 	ldrh.l r20,[r0],#1
-	lsr.l r3,r3,#2
 	imadd.l r44,r52,r60
-	ldrh.l r21,[r0],#1
+	lsr.l r3,r3,#2
 	imadd.l r45,r53,r60
+	ldrh.l r21,[r0],#1
 	sub.l r3,r3,#1
 	ldrh.l r22,[r0],#1
 	movts.l lc,r3
 	ldrh.l r23,[r0],#1
-	sub.l r3,r3,#0
 	beq.l .Lmv8_w16_drain
 	.balignw 8,0x01a2
 .Lmv8_w16_loop:

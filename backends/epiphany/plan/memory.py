@@ -103,8 +103,13 @@ def place(wanted: Sequence[Field], room: dict[int, int]) -> Placed | None:
     )
 
 
+JOB_BYTES = 8
+"""What a core reads of the job block, behind everything else in bank 1."""
+
+
 def bank_room(machine: Machine, table_bytes: int) -> dict[int, int]:
     """Bytes of the banks for data: 1, 2 and 3; tables and stack lie at the end of bank 3."""
     room = dict.fromkeys(range(1, BANKS), machine.bank_bytes)
+    room[1] -= machine.whole("code_bytes") - machine.bank_bytes + JOB_BYTES
     room[BANKS - 1] -= table_bytes + machine.whole("stack_bytes")
     return room

@@ -9,7 +9,8 @@ from epiphany_kernels import Operands, c_library, draw, run_assembly, run_c, x_r
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mohaq.backends.epiphany.analyzer import KERNELS, Fault, kernel_program, parse
+from mohaq.backends.epiphany.analyzer import KERNELS, Fault, Program, kernel_program, parse
+from mohaq.backends.epiphany.analyzer.instructions import Instruction
 from mohaq.backends.epiphany.analyzer.kernels import kernel_text
 from mohaq.backends.epiphany.kernels.generate import text
 
@@ -37,6 +38,13 @@ def test_assembly_equals_c_and_numpy(
     np.testing.assert_array_equal(run_c(library, operands), expected)
 
 
+def _largest(name: str, k: int, end: int) -> Operands:
+    shape = KERNELS[name]
+    u = np.full((k, shape.rows), (1 << shape.bits) - 1)
+    x = np.full((k, shape.steps), x_range(name)[end])
+    return Operands(name, u, x, np.zeros((shape.rows, shape.steps), np.uint32))
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("end", [0, 1])
 @pytest.mark.parametrize("k", [256, 260, 516])
@@ -44,10 +52,7 @@ def test_largest_magnitudes_over_whole_chunks(
     library: ctypes.CDLL, name: str, end: int, k: int
 ) -> None:
     """The head room of sums that share a register holds at the ends of the ranges."""
-    shape = KERNELS[name]
-    u = np.full((k, shape.rows), (1 << shape.bits) - 1)
-    x = np.full((k, shape.steps), x_range(name)[end])
-    operands = Operands(name, u, x, np.zeros((shape.rows, shape.steps), np.uint32))
+    operands = _largest(name, k, end)
     expected = operands.expected()
     np.testing.assert_array_equal(run_assembly(kernel_program(), operands), expected)
     np.testing.assert_array_equal(run_c(library, operands), expected)
@@ -88,7 +93,7 @@ def _mutants(name: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_changed_instruction_is_noticed(name: str) -> None:
+def test_changed_instructions_are_noticed(name: str) -> None:
     operands = draw(name, 24, np.random.default_rng(7))
     expected = operands.expected()
     mutants = _mutants(name)
@@ -99,3 +104,30 @@ def test_every_changed_instruction_is_noticed(name: str) -> None:
         except (Fault, AssertionError):
             continue
         assert (result != expected).any()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_removed_instruction_is_noticed(name: str) -> None:
+    """No instruction of a kernel is idle: without it some call goes wrong."""
+    program = parse(kernel_text(), base=0x8E00_0100)  # code in DRAM: both address halves count
+    rng = np.random.default_rng(11)
+    calls = [(draw(name, k, rng), k % 8 == 4) for k in (24, 4, 0, 36, 20, 4, 12, 4, 4)]
+    calls.append((_largest(name, 520, 1), False))
+    expected = [operands.expected() for operands, _ in calls]
+
+    def survives(address: int, instruction: Instruction) -> bool:
+        gone = Instruction("nop", instruction.size, line=instruction.line)
+        mutant = Program({**program.instructions, address: gone}, program.labels)
+        for (operands, off), right in zip(calls, expected, strict=True):
+            try:
+                result = run_assembly(mutant, operands, interrupts_off=off)
+            except (Fault, AssertionError):
+                return False
+            if (result != right).any():
+                return False
+        return True
+
+    start = program.entry(name)
+    end = min(a for a, i in program.instructions.items() if a > start and i.name == "rts")
+    code = {a: i for a, i in program.instructions.items() if start <= a <= end and i.name != "nop"}
+    assert [i.text for a, i in code.items() if survives(a, i)] == []

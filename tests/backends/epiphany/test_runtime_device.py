@@ -116,7 +116,7 @@ def test_too_much_code_is_not_linked(tmp_path: Path) -> None:
     )
     done = _make(tmp_path)
     assert done.returncode != 0
-    assert "do not fit bank 0" in done.stderr
+    assert "do not fit MOHAQ_CODE_BYTES" in done.stderr
 
 
 def test_64_cores_and_bigger_banks(tmp_path: Path) -> None:

@@ -18,10 +18,18 @@
 #include "memory.h"
 #include "mohaq_protocol.h"
 
+/* Code that outgrows bank 0 takes the beginning of bank 1. */
+#ifndef MOHAQ_CODE_BYTES
+#define MOHAQ_CODE_BYTES MOHAQ_BANK_BYTES
+#endif
+#define MOHAQ_BANK_ORIGIN(bank) ((bank) == 1 ? MOHAQ_CODE_BYTES : (bank) * MOHAQ_BANK_BYTES)
+
 _Static_assert(MOHAQ_CORES == MOHAQ_ROWS * MOHAQ_COLS, "cores are rows times columns");
 _Static_assert((MOHAQ_COLS & (MOHAQ_COLS - 1)) == 0, "columns are a power of two");
 _Static_assert(MOHAQ_BANK_BYTES % 8 == 0, "banks begin at multiples of 8");
-_Static_assert(sizeof(struct mohaq_bank1) <= MOHAQ_BANK_BYTES, "bank 1 overflows");
+_Static_assert(MOHAQ_CODE_BYTES % 8 == 0, "data begin at a multiple of 8");
+_Static_assert(sizeof(struct mohaq_bank1) <= 2 * MOHAQ_BANK_BYTES - MOHAQ_CODE_BYTES,
+               "bank 1 overflows");
 _Static_assert(sizeof(struct mohaq_bank2) <= MOHAQ_BANK_BYTES, "bank 2 overflows");
 _Static_assert(sizeof(struct mohaq_bank3) <= MOHAQ_BANK_BYTES, "bank 3 overflows");
 _Static_assert(MOHAQ_JOB_BYTES >= MOHAQ_FLAGS_OFFSET + 4 * MOHAQ_CORES, "no room for done flags");
@@ -128,7 +136,7 @@ static inline void *mohaq_dram(uint32_t offset)
 extern _Thread_local unsigned char *mohaq_standin_memory;
 
 #define MOHAQ_LOCAL(bank)                                                                     \
-    ((struct mohaq_bank##bank *)(void *)(mohaq_standin_memory + (bank) * MOHAQ_BANK_BYTES))
+    ((struct mohaq_bank##bank *)(void *)(mohaq_standin_memory + MOHAQ_BANK_ORIGIN(bank)))
 
 uint32_t mohaq_core(void);
 static inline uint32_t mohaq_cores(void) { return MOHAQ_CORES; }

@@ -8,7 +8,7 @@
 
 /* Place of a field in local memory, as a number that a constant can hold. */
 #define MOHAQ_PLACE(bank, field) \
-    ((uint16_t)((bank) * MOHAQ_BANK_BYTES + offsetof(struct mohaq_bank##bank, field)))
+    ((uint16_t)(MOHAQ_BANK_ORIGIN(bank) + offsetof(struct mohaq_bank##bank, field)))
 
 static inline void *mohaq_local(uint32_t place)
 {
@@ -109,6 +109,14 @@ static inline int32_t mohaq_clamp(int32_t x, int32_t low, int32_t high)
 static inline int64_t mohaq_clamp_wide(int64_t x, int64_t low, int64_t high)
 {
     return x < low ? low : x > high ? high : x;
+}
+
+/* x * m for 0 <= m < 2^15 of two 32-bit products: one of 64 bits is a call of the library, which
+ * leaves and enters integer mode. */
+static inline int64_t mohaq_product(int32_t x, int32_t m)
+{
+    const uint32_t low = ((uint32_t)x & 0xffffu) * (uint32_t)m;
+    return (int64_t)((x >> 16) * m) * 65536 + (int64_t)low;
 }
 
 /* (x * m + 2^(s-1)) >> s for m < 2^15 and 17 <= s <= 47, exact with 32-bit products: with

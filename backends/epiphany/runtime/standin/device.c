@@ -23,8 +23,9 @@ static void forbid_the_rest(unsigned char *memory)
 {
     static const size_t used[4]
         = {0, sizeof(struct mohaq_bank1), sizeof(struct mohaq_bank2), sizeof(struct mohaq_bank3)};
-    for (size_t bank = 0; bank < 4; bank++)
-        FORBID(memory + bank * MOHAQ_BANK_BYTES + used[bank], MOHAQ_BANK_BYTES - used[bank]);
+    FORBID(memory, LOCAL_BYTES);
+    for (size_t bank = 1; bank < 4; bank++)
+        ALLOW(memory + MOHAQ_BANK_ORIGIN(bank), used[bank]);
     ALLOW(memory + MOHAQ_MAILBOX, sizeof(struct mohaq_mailbox));
 }
 
