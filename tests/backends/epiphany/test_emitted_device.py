@@ -40,7 +40,10 @@ def check_code(folder: Path) -> None:
     # Nothing divides, and only kernels and start-up touch the arithmetic mode.
     assert not any("div" in name or "mod" in name for name in functions)
     switching = {n for n, code in functions.items() if any("movts config" in i for i in code)}
-    assert switching == {"_mohaq_reset", *(f"_mohaq_{name}" for name in kernels)}
+    # Sums of 64 bits are rescaled by the library's product, which switches and switches back.
+    wide = any(p["accumulator"] == 64 for stage in plan["stages"] for p in stage["products"])
+    expected = {"_mohaq_reset", *(f"_mohaq_{name}" for name in kernels)}
+    assert switching - ({"___muldi3"} if wide else set()) == expected
 
 
 @pytest.mark.parametrize(
