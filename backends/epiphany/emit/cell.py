@@ -170,16 +170,16 @@ class CellWriter:
         number = self.stage.products.index(product)
         shape = self.plan.products[number].shape
         row = self._at(node, node.facts["position"])
+        quads = self._count("quads", self.plan.quads) if shape.batched else ""
+        place = f"mohaq_at4({row}, q, s, {quads})" if shape.batched else row
+        if shape.wide:
+            text = f"{self._pointer(f'wide{number}', 'const int64_t')}[{place}]"
+            return f"(int32_t){text}" if self.unit.bits(node) <= 32 else text
         spare = self._count(f"spare{number}", shape.spare)
         if shape.batched:
-            quads = self._count("quads", self.plan.quads)
-            row = f"mohaq_at4({row}, q, s, {quads})"
             spare = f"mohaq_at4({spare}, q, s, {quads})"
-        if shape.wide:
-            text = f"{self._pointer(f'wide{number}', 'const int64_t')}[{row}]"
-            return f"(int32_t){text}" if self.unit.bits(node) <= 32 else text
         name = self._pointer(f"sums{number}", "const uint32_t")
-        return f"(int32_t)({name}[{row}] - {name}[{spare}])"
+        return f"(int32_t)({name}[{place}] - {name}[{spare}])"
 
     def _goals(self, level: int, units: int) -> Iterator[tuple[Node, str]]:
         """(node, statement that uses it) of a loop, states last."""
