@@ -83,8 +83,8 @@ def _product(op: qnn.MatmulOp, program: Program) -> None:
             f"the kernels read signed activations of up to 16 bits, not {op.input.type}",
             where=where,
         )
-    bound = _bound(program.parameters[name].astype(np.int64), op.input)
-    if bound > op.acc.bound.data:
+    bound = _bound(program, name, op.weight, op.input)
+    if name in program.parameters and bound > op.acc.bound.data:
         raise MohaqError(
             f"a sum can reach {bound}, the program says {op.acc.bound.data}", where=where
         )
@@ -102,14 +102,16 @@ def _product(op: qnn.MatmulOp, program: Program) -> None:
 def _split(op: qnn.MatmulOp, program: Program) -> None:
     """Two passes over the high and the low bytes of the activations."""
     assert isinstance(op.weight.owner, LoadOp)
-    weights = program.parameters[op.weight.owner.symbol].astype(np.int64)
+    name = op.weight.owner.symbol
     columns, (width, _) = shape_of(op.weight)[1], int_width(op.weight)
     parts = qnn.SplitOp(op.input)
     made: list[Operation] = [parts]
     sums: list[SSAValue] = []
     for part in (parts.high, parts.low):
         bits = signed_bits(part)
-        acc = qnn.AccAttr.proved(accumulator(columns, width, bits), max(1, _bound(weights, part)))
+        acc = qnn.AccAttr.proved(
+            accumulator(columns, width, bits), max(1, _bound(program, name, op.weight, part))
+        )
         product = qnn.MatmulOp(part, op.weight, acc)
         made.append(product)
         sums.append(product.result)
@@ -137,8 +139,11 @@ def _requantize(op: qnn.RequantizeOp) -> None:
     op.attributes["shifts"] = DenseArrayBase.from_list(i64, [s for _, s in scales])
 
 
-def _bound(weights: np.ndarray[tuple[int, ...], np.dtype[np.int64]], x: SSAValue) -> int:
-    """max over rows of sum|w|, times max|x|."""
+def _bound(program: Program, name: str, weight: SSAValue, x: SSAValue) -> int:
+    """max over rows of sum|w|, times max|x|; by the types alone where there are no data."""
     low, high = int_range(int_width(x)[0], signed=int_width(x)[1])
-    largest = int(np.abs(weights).sum(axis=1).max()) if weights.size else 0
+    largest = shape_of(weight)[1] << (int_width(weight)[0] - 1)
+    if name in program.parameters:
+        data = np.abs(program.parameters[name].astype(np.int64))
+        largest = int(data.sum(axis=1).max()) if data.size else 0
     return largest * max(-low, high)

@@ -10,6 +10,7 @@ from mohaq.backends.epiphany.dialect.ops import (
     ElementsOp,
     ExchangeOp,
     FieldOp,
+    Ints,
     OperandOp,
     ProductOp,
     ProgramOp,
@@ -189,11 +190,6 @@ def _stage(op: StageOp) -> tuple[StagePlan, list[int]]:
     return StagePlan(shape_, op.quads.value.data, tuple(products), operands), banks
 
 
-def _tiles_of(columns: object, tile: object, count: object) -> tuple[ColumnTiles, ...]:
-    from xdsl.dialects.builtin import DenseArrayBase
-
-    assert isinstance(columns, DenseArrayBase)
-    assert isinstance(tile, DenseArrayBase)
-    assert isinstance(count, DenseArrayBase)
+def _tiles_of(columns: Ints, tile: Ints, count: Ints) -> tuple[ColumnTiles, ...]:
     rows = zip(listed(columns), listed(tile), listed(count), strict=True)
     return tuple(ColumnTiles(real, width, tiles) for real, width, tiles in rows)

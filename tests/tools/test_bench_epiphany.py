@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mohaq.backends.epiphany import BACKEND
-from mohaq.tools.bench.epiphany import PARTS, Model, breakdown, crossover, main, published
+from mohaq.tools.bench.epiphany import CASES, PARTS, Model, breakdown, crossover, main, published
 
 
 @pytest.fixture(scope="module")
@@ -23,14 +23,15 @@ def test_fewer_bits_buy_memory_time_and_no_multiply_time(models: dict[str, Model
         assert compute == pytest.approx(1, abs=0.15)
 
 
-def test_crossover_is_the_first_length_that_computes_longer(models: dict[str, Model]) -> None:
-    model = models["epiphany-e16"]
-    at = crossover(model, (2, 2), 40)
-    assert at is not None
-    for frames, longer in ((at - 1, False), (at, True)):
-        found = model.counters((2, 2), frames)
-        assert (found["compute_cycles"] >= found["weight_cycles"]) == longer
-    assert crossover(model, (8, 8), 8) is None
+@pytest.mark.parametrize(("target", "bits"), [("epiphany-e16", 2), ("epiphany-v1024", 8)])
+def test_crossover_is_the_first_length_that_computes_longer(
+    models: dict[str, Model], target: str, bits: int
+) -> None:
+    model, longest = models[target], 24
+    at = crossover(model, (bits, bits), longest)
+    for frames in range(1, (at or longest) + 1):
+        found = model.counters((bits, bits), frames)
+        assert (found["compute_cycles"] >= found["weight_cycles"]) == (frames == at)
 
 
 def test_tables_have_a_line_for_each_case(models: dict[str, Model]) -> None:
@@ -38,8 +39,10 @@ def test_tables_have_a_line_for_each_case(models: dict[str, Model]) -> None:
     breakdown(models["epiphany-e16"], (1, 4), lines.append)
     rows = [line.split("|") for line in lines if line.startswith("| ") and " x " in line]
     rows = [row for row in rows if row[2].strip().isdigit()]
-    assert len(rows) == 10
-    for row in rows:
+    assert len(rows) == 2 * len(CASES)
+    fitting = [row for row in rows if "does not fit" not in row[3]]
+    assert len(fitting) >= 8
+    for row in fitting:
         parts = [float(cell) for cell in row[3 : 3 + len(PARTS)]]
         expected = max(parts[:2]) + sum(parts[2:])
         assert float(row[-3]) == pytest.approx(expected, rel=0.05)

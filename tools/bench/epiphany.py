@@ -26,6 +26,7 @@ from mohaq.backends.epiphany.machine import Machine
 from mohaq.backends.epiphany.passes import cycles_of
 from mohaq.compiler.analysis.layers import LayerTable
 from mohaq.compiler.assignment import Slot
+from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.files import write_text
 from mohaq.tools.bench.bitfusion import network
 
@@ -97,7 +98,11 @@ def breakdown(model: Model, frames: Sequence[int], tell: Tell) -> None:
     tell("|---|---|" + "---|" * (len(PARTS) + 2))
     for name, bits in CASES.items():
         for count in frames:
-            found = model.counters(bits, count)
+            try:
+                found = model.counters(bits, count)
+            except MohaqError as error:
+                tell(f"| {name} | {count} | does not fit: {error.what} ({error.why}) |")
+                continue
             cells = [model.milliseconds(found[f"{part}_cycles"]) for part in PARTS]
             total = model.milliseconds(found["cycles"])
             shown = " | ".join(f"{c:.3g}" for c in (*cells, total, total / count))
@@ -121,7 +126,11 @@ def widths_pay(model: Model, frames: int, tell: Tell) -> None:
     """What fewer bits buy: memory time, not multiply time."""
     base = model.counters(CASES["8 x 8"], frames)
     for name, bits in CASES.items():
-        found = model.counters(bits, frames)
+        try:
+            found = model.counters(bits, frames)
+        except MohaqError:
+            tell(f"| {model.target} | {name} | does not fit |")
+            continue
         at = crossover(model, bits)
         ratios = [
             found[f"{part}_cycles"] / base[f"{part}_cycles"] if base[f"{part}_cycles"] else 0.0

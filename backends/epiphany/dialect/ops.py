@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from xdsl.dialects.builtin import I64, DenseArrayBase, IntegerAttr, StringAttr, i64
+from xdsl.dialects.builtin import I64, ArrayAttr, IntegerAttr, StringAttr, i64
 from xdsl.ir import Block, Region
 from xdsl.irdl import IRDLOperation, irdl_op_definition, prop_def, region_def, traits_def
 from xdsl.traits import NoTerminator
 from xdsl.utils.exceptions import VerifyException
 
 Int = IntegerAttr[I64]
+Ints = ArrayAttr[Int]
 WAYS = ("start", "end", "fetch", "output")
 BANKS = (1, 2, 3)
 COLUMNS = 256
@@ -22,14 +22,14 @@ def number(value: int) -> Int:
     return IntegerAttr(value, i64)
 
 
-def numbers(values: Sequence[int]) -> DenseArrayBase:
+def numbers(values: Sequence[int]) -> Ints:
     """A list of integers."""
-    return DenseArrayBase.from_list(i64, list(values))
+    return ArrayAttr([number(v) for v in values])
 
 
-def listed(values: DenseArrayBase[Any]) -> tuple[int, ...]:
+def listed(values: Ints) -> tuple[int, ...]:
     """The integers of a list."""
-    return tuple(int(v) for v in values.iter_values())
+    return tuple(v.value.data for v in values)
 
 
 def _positive(**values: Int) -> None:
@@ -38,7 +38,7 @@ def _positive(**values: Int) -> None:
             raise VerifyException(f"{name} must be positive, got {value.value.data}")
 
 
-def _tiles(columns: DenseArrayBase, tile: DenseArrayBase, count: DenseArrayBase) -> None:
+def _tiles(columns: Ints, tile: Ints, count: Ints) -> None:
     rows = list(zip(listed(columns), listed(tile), listed(count), strict=False))
     if not rows or len({len(listed(a)) for a in (columns, tile, count)}) != 1:
         raise VerifyException("every piece has columns, columns of a tile and a number of tiles")
@@ -54,9 +54,9 @@ class OperandOp(IRDLOperation):
     """Operand of products over many steps: columns of its pieces and their tiles."""
 
     name = "epiphany.operand"
-    columns = prop_def(DenseArrayBase)
-    tile = prop_def(DenseArrayBase)
-    count = prop_def(DenseArrayBase)
+    columns = prop_def(Ints)
+    tile = prop_def(Ints)
+    count = prop_def(Ints)
 
     assembly_format = "`columns` $columns `tiles` $count `of` $tile attr-dict"
 
@@ -85,9 +85,9 @@ class ProductOp(IRDLOperation):
     bits = prop_def(Int)
     accumulator = prop_def(Int)
     active = prop_def(Int)
-    columns = prop_def(DenseArrayBase)
-    tile = prop_def(DenseArrayBase)
-    count = prop_def(DenseArrayBase)
+    columns = prop_def(Ints)
+    tile = prop_def(Ints)
+    count = prop_def(Ints)
     at_once = prop_def(Int)
     resident = prop_def(Int)
 
@@ -244,8 +244,8 @@ class StageOp(IRDLOperation):
     buffered = prop_def(Int)
     constants = prop_def(Int)
     scalars = prop_def(Int)
-    states = prop_def(DenseArrayBase)
-    spills = prop_def(DenseArrayBase)
+    states = prop_def(Ints)
+    spills = prop_def(Ints)
     body = region_def("single_block")
 
     traits = traits_def(NoTerminator())
@@ -283,7 +283,7 @@ class ProgramOp(IRDLOperation):
     name = "epiphany.program"
     target = prop_def(StringAttr)
     cores = prop_def(Int)
-    banks = prop_def(DenseArrayBase)
+    banks = prop_def(Ints)
     size = prop_def(Int)
     body = region_def("single_block")
 

@@ -186,7 +186,7 @@ class LayerWriter:
             yield f"     .kernel = mohaq_{kernel}, .id = {KERNELS.index(kernel)}, .source = {shape.source},"
             yield f"     .active = {shape.active}, .rows = {shape.rows}, .blocks = {shape.blocks}, .at_once = {plan.blocks_at_once},"
             yield f"     .local = {local},"
-            yield f"     .sums = {self._place(f'sums{number}')}, .wide = {self._place(f'wide{number}')},"
+            yield f"     .sums = {self._place('scratch' if shape.wide else f'sums{number}')}, .wide = {self._place(f'wide{number}')},"
             yield f"     .tiles = {tiles.count if tiles else 0}, .width = {tiles.columns if tiles else 0}}},"
         yield "};"
 

@@ -37,11 +37,18 @@ def fields(plan: StagePlan, cores: int) -> Iterator[Field]:
     shape, quads = plan.shape, plan.quads
     if shape.constants:
         yield Field("vectors", "uint8_t", shape.constants, 1)
+    scratch = 0
     for number, product in enumerate(plan.products):
         lanes = STEPS * STEPS * quads if product.shape.batched else product.shape.block
-        yield Field(f"sums{number}", "uint32_t", product.shape.blocks * lanes, 1)
+        count = product.shape.blocks * lanes
         if product.shape.wide:
-            yield Field(f"wide{number}", "int64_t", product.shape.blocks * lanes, 1)
+            scratch = max(scratch, count)
+            yield Field(f"wide{number}", "int64_t", count, 1)
+        else:
+            yield Field(f"sums{number}", "uint32_t", count, 1)
+    if scratch:
+        # Sums of a tile on their way to 64 bits: of one product at a time.
+        yield Field("scratch", "uint32_t", scratch, 1)
     if plan.operands:
         yield Field("operand", "int32_t", plan.operand_bytes // 4, 2)
         yield Field("share", "int16_t", plan.share_bytes(cores) // 2, 1)
