@@ -24,9 +24,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from epiphany_toolchain import compile_device, cross_tool
+from epiphany_toolchain import compile_device
 
-from mohaq.backends.epiphany.analyzer.disassembly import decode_listing
+from mohaq.backends.epiphany.analyzer.disassembly import cross_tool, decode_listing
 from mohaq.backends.epiphany.analyzer.executor import Executor, Fault, Memory
 from mohaq.backends.epiphany.analyzer.instructions import Instruction
 from mohaq.backends.epiphany.analyzer.parser import Program

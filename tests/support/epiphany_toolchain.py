@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-
-def cross_tool(name: str) -> str | None:
-    """epiphany-elf-NAME of $EPIPHANY_TOOLCHAIN, or on PATH."""
-    home = os.environ.get("EPIPHANY_TOOLCHAIN")
-    found = shutil.which(f"epiphany-elf-{name}", path=f"{home}/bin" if home else None)
-    return found or shutil.which(f"epiphany-elf-{name}")
-
+from mohaq.backends.epiphany.analyzer.disassembly import cross_tool
 
 requires_toolchain = pytest.mark.skipif(
     cross_tool("gcc") is None,
-    reason="no epiphany-elf-gcc in EPIPHANY_TOOLCHAIN or on PATH (tools/epiphany-toolchain.sh)",
+    reason="no epiphany-elf-gcc (tools/epiphany-toolchain.sh builds it, EPIPHANY_TOOLCHAIN names it)",
 )
 
 
@@ -69,4 +61,6 @@ def compile_device(folder: Path, build: Path) -> DeviceProgram:
 def _run(tool: str, *arguments: str) -> str:
     command = cross_tool(tool)
     assert command is not None
-    return subprocess.run([command, *arguments], capture_output=True, text=True, check=True).stdout
+    return subprocess.run(
+        [str(command), *arguments], capture_output=True, text=True, check=True
+    ).stdout

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from epiphany_chip import Chip, chip_with
 from epiphany_sample import write_sample
-from epiphany_toolchain import DeviceProgram, compile_device, cross_tool, requires_toolchain
+from epiphany_toolchain import DeviceProgram, compile_device, requires_toolchain
 
+from mohaq.backends.epiphany.analyzer.disassembly import cross_tool
 from mohaq.backends.epiphany.analyzer.scoreboard import Scoreboard
 
 pytestmark = requires_toolchain

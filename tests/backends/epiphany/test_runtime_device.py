@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 from epiphany_sample import write_sample
-from epiphany_toolchain import DeviceProgram, compile_device, cross_tool, requires_toolchain
+from epiphany_toolchain import DeviceProgram, compile_device, requires_toolchain
+
+from mohaq.backends.epiphany.analyzer.disassembly import cross_tool
 
 pytestmark = requires_toolchain
 
