@@ -15,7 +15,7 @@ from mohaq.backends.epiphany.estimate import layer_counters
 from mohaq.backends.epiphany.machine import Machine
 from mohaq.backends.epiphany.options import check_options
 from mohaq.backends.epiphany.passes import cycles_of
-from mohaq.backends.epiphany.plan.program import ProgramPlan, plan_program, table_bytes
+from mohaq.backends.epiphany.plan.program import Planner, ProgramPlan, table_bytes
 from mohaq.backends.epiphany.plan.shapes import StageShape
 from mohaq.backends.epiphany.template import output_split, shapes_of
 from mohaq.compiler.analysis.functions import EXACT
@@ -37,6 +37,7 @@ class EpiphanyCosts(CostModel):
             if function.partition(" ")[0] not in EXACT
         }
         self.points = [points for _, points in sorted(held)]
+        self._planner = Planner(machine, cycles_of)
         self._plans: dict[tuple[int, ...], ProgramPlan] = {}
         self._found: dict[tuple[tuple[int, ...], Workload], tuple[float, float, float]] = {}
 
@@ -68,10 +69,8 @@ class EpiphanyCosts(CostModel):
     def plan(self, genome: tuple[int, ...]) -> ProgramPlan:
         """The plan of a candidate."""
         if genome not in self._plans:
-            shapes = self.shapes(genome)
-            self._plans[genome] = plan_program(
-                shapes, self.machine, table_bytes(self.points), cycles_of
-            )
+            points = table_bytes(self.points)
+            self._plans[genome] = self._planner.plan(self.shapes(genome), points)
         return self._plans[genome]
 
     def shapes(self, genome: tuple[int, ...]) -> list[StageShape]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from mohaq.backends.epiphany.costs import KernelCycles, breakdown
@@ -59,72 +59,104 @@ def plan_program(
     Raises:
         MohaqError: a stage does not fit local memory; with the numbers.
     """
-    described = sum(s.description_bytes for s in shapes)
-    room = bank_room(machine, table_bytes + described)
-    if min(room.values()) < 0:
-        raise MohaqError(
-            f"tables and constants of the layers do not fit a bank of {machine.bank_bytes} bytes",
-            why=f"tables {table_bytes}, layers {described}, stack {machine.whole('stack_bytes')}",
-            hint="fewer layers, or a target with more memory",
-        )
-    best: tuple[int, ProgramPlan] | None = None
-    for most in (16, 4, 1):
-        found = _planned(shapes, machine, room, most)
-        if found is None:
-            continue
-        counter = Counter(machine)
-        total = sum(
-            breakdown(counter.stage(s, NOMINAL_FRAMES, 1), machine, cycles).total
-            for s in found.stages
-        )
-        if best is None or total < best[0]:
-            best = total, found
-    if best is None:
-        raise _refusal(shapes, machine, room)
-    return best[1]
+    return Planner(machine, cycles).plan(shapes, table_bytes)
 
 
-def _planned(
-    shapes: Sequence[StageShape], machine: Machine, room: dict[int, int], most: int
-) -> ProgramPlan | None:
-    """Tiles that fit, then weights that may stay beside them, then tiles again."""
-    first = _tiled(shapes, machine, room, most, {})
-    if first is None:
-        return None
-    residents = _keep(*first, room)
-    again = _tiled(shapes, machine, room, most, residents)
-    if again is None:
-        return ProgramPlan(tuple(first[0]), tuple(first[1]), {}, room)
-    return ProgramPlan(tuple(again[0]), tuple(again[1]), residents, room)
+class Planner:
+    """Plans programs of one machine; what it found for a stage serves the next program as well."""
 
+    def __init__(self, machine: Machine, cycles: KernelCycles) -> None:
+        self._machine, self._cycles = machine, cycles
+        self._fits: dict[Hashable, tuple[StagePlan, Placed] | None] = {}
+        self._totals: dict[StagePlan, int] = {}
+        self._bytes: dict[tuple[StageShape, int], int] = {}
 
-def _tiled(
-    shapes: Sequence[StageShape],
-    machine: Machine,
-    room: dict[int, int],
-    most: int,
-    residents: dict[tuple[int, int], int],
-) -> tuple[list[StagePlan], list[Placed]] | None:
-    left = dict(room)
-    for (s, p), bank in residents.items():
-        left[bank] -= _weight_bytes(shapes[s], p)
-    plans, places = [], []
-    for number, shape in enumerate(shapes):
-        stays = frozenset(p for s, p in residents if s == number)
-        found = _fitting(shape, machine, left, most, stays)
-        if found is None:
+    def plan(self, shapes: Sequence[StageShape], table_bytes: int) -> ProgramPlan:
+        """See `plan_program`."""
+        machine = self._machine
+        described = sum(s.description_bytes for s in shapes)
+        room = bank_room(machine, table_bytes + described)
+        if min(room.values()) < 0:
+            stack = machine.whole("stack_bytes")
+            raise MohaqError(
+                f"tables and constants of layers do not fit a bank of {machine.bank_bytes} bytes",
+                why=f"tables {table_bytes}, layers {described}, stack {stack}",
+                hint="fewer layers, or a target with more memory",
+            )
+        found = [one for most in (16, 4, 1) if (one := self._planned(shapes, room, most))]
+        if not found:
+            raise _refusal(shapes, machine, room)
+        return min(found, key=lambda one: sum(self._total(s) for s in one.stages))
+
+    def _total(self, plan: StagePlan) -> int:
+        if plan not in self._totals:
+            counts = Counter(self._machine).stage(plan, NOMINAL_FRAMES, 1)
+            self._totals[plan] = breakdown(counts, self._machine, self._cycles).total
+        return self._totals[plan]
+
+    def _planned(
+        self, shapes: Sequence[StageShape], room: dict[int, int], most: int
+    ) -> ProgramPlan | None:
+        """Tiles that fit, then weights that may stay beside them, then tiles again."""
+        first = self._tiled(shapes, room, most, {})
+        if first is None:
             return None
-        plans.append(found[0])
-        places.append(found[1])
-    return plans, places
+        residents = self._keep(*first, room)
+        again = self._tiled(shapes, room, most, residents) if residents else first
+        if again is None:
+            again, residents = first, {}
+        return ProgramPlan(tuple(again[0]), tuple(again[1]), residents, room)
 
+    def _tiled(
+        self,
+        shapes: Sequence[StageShape],
+        room: dict[int, int],
+        most: int,
+        residents: dict[tuple[int, int], int],
+    ) -> tuple[list[StagePlan], list[Placed]] | None:
+        left = dict(room)
+        for (s, p), bank in residents.items():
+            left[bank] -= self._weight_bytes(shapes[s], p)
+        plans, places = [], []
+        for number, shape in enumerate(shapes):
+            stays = frozenset(p for s, p in residents if s == number)
+            key = shape, tuple(left.values()), most, stays
+            if key not in self._fits:
+                self._fits[key] = _fitting(shape, self._machine, left, most, stays)
+            found = self._fits[key]
+            if found is None:
+                return None
+            plans.append(found[0])
+            places.append(found[1])
+        return plans, places
 
-def _weight_bytes(shape: StageShape, product: int) -> int:
-    """Most bytes of a product's weights, whatever its tiles."""
-    return max(
-        plan_stage(shape, 1, columns, 1, resident=True).products[product].bytes
-        for columns in COLUMN_CHOICES
-    )
+    def _weight_bytes(self, shape: StageShape, product: int) -> int:
+        """Most bytes of a product's weights, whatever its tiles."""
+        key = shape, product
+        if key not in self._bytes:
+            self._bytes[key] = max(
+                plan_stage(shape, 1, columns, 1, resident=True).products[product].bytes
+                for columns in COLUMN_CHOICES
+            )
+        return self._bytes[key]
+
+    def _keep(
+        self, plans: Sequence[StagePlan], places: Sequence[Placed], room: dict[int, int]
+    ) -> dict[tuple[int, int], int]:
+        """Weights that may stay beside the largest stage, smallest first: {(stage, product): bank}."""
+        free = {bank: room[bank] - max((p.bytes(bank) for p in places), default=0) for bank in room}
+        residents = {}
+        wanted = sorted(
+            (self._weight_bytes(plan.shape, p), s, p)
+            for s, plan in enumerate(plans)
+            for p in range(len(plan.products))
+        )
+        for size, s, p in wanted:
+            bank = max(free, key=lambda b: (free[b], b))
+            if free[bank] >= size:
+                free[bank] -= size
+                residents[s, p] = bank
+        return residents
 
 
 def _fitting(
@@ -146,25 +178,6 @@ def _fitting(
             if columns < 64 and quads > 1:
                 break
     return None
-
-
-def _keep(
-    plans: Sequence[StagePlan], places: Sequence[Placed], room: dict[int, int]
-) -> dict[tuple[int, int], int]:
-    """Weights that may stay beside the largest stage, smallest first: {(stage, product): bank}."""
-    free = {bank: room[bank] - max((p.bytes(bank) for p in places), default=0) for bank in room}
-    residents = {}
-    wanted = sorted(
-        (_weight_bytes(plan.shape, p), s, p)
-        for s, plan in enumerate(plans)
-        for p in range(len(plan.products))
-    )
-    for size, s, p in wanted:
-        bank = max(free, key=lambda b: (free[b], b))
-        if free[bank] >= size:
-            free[bank] -= size
-            residents[s, p] = bank
-    return residents
 
 
 def _refusal(shapes: Sequence[StageShape], machine: Machine, room: dict[int, int]) -> MohaqError:
