@@ -25,7 +25,7 @@ from mohaq.compiler.network import Network
 from mohaq.compiler.program import Program
 from mohaq.passes.calibrate import calibrate
 
-pytestmark = pytest.mark.skipif(bool(missing_tools()), reason="no C compiler or no make")
+pytestmark = pytest.mark.skipif(bool(missing_tools()), reason="needs a C compiler and make")
 
 SMALL = (2, 2)
 """A mesh that compiles and runs quickly."""

@@ -23,7 +23,7 @@ from mohaq.compiler.quantizer import quantize
 from mohaq.passes.calibrate import calibrate
 
 TARGET = BACKEND.load_target("epiphany-e16")
-needs_compiler = pytest.mark.skipif(bool(missing_tools()), reason="no C compiler")
+needs_compiler = pytest.mark.skipif(bool(missing_tools()), reason="needs a C compiler and make")
 
 
 def check(drawn: Drawn, choices: list[int], folder: Path | None) -> bool:
