@@ -19,7 +19,7 @@ builtin.module {
 // 20 units on 16 cores: two a core, ten cores work. The spare row makes two rows a block of four.
 
 // CHECK:      func.func @main
-// CHECK:      epiphany.program "epiphany-e16" cores 16 banks [8192 : i64, 8192 : i64, {{[0-9]+}} : i64] size {{[0-9]+}} {
+// CHECK:      epiphany.program "epiphany-e16" cores 16 banks [{{[0-9]+}} : i64, {{[0-9]+}} : i64, {{[0-9]+}} : i64] size {{[0-9]+}} {
 // CHECK-NEXT:   epiphany.stage "fc" active 10 quads 16 levels 1 buffered 0
 // CHECK-NEXT:     epiphany.operand columns [3 : i64] tiles [1 : i64] of [8 : i64]
 // CHECK-NEXT:     epiphany.product "fc.weight.q4" "tile4" source 0 rows 2 bits 4 accumulator 32 active 10 columns [3 : i64] tiles [1 : i64] of [8 : i64] at_once 1 resident {{[123]}}
