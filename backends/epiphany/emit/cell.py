@@ -10,9 +10,10 @@ from collections import Counter
 from collections.abc import Iterator
 
 from mohaq.backends.epiphany.emit.names import Unit, vector_name
-from mohaq.backends.epiphany.emit.scalars import Writer, c_type
+from mohaq.backends.epiphany.emit.scalars import INT, Writer, c_type
 from mohaq.backends.epiphany.lowering.nodes import FIRST_HAND, Exchange, Node, Product
 from mohaq.backends.epiphany.plan.shapes import split_of, vector_bytes
+from mohaq.compiler.diagnostics import MohaqError
 
 KINDS = {"sum": "rescale", "lookup": "lookup"}
 
@@ -38,6 +39,11 @@ class CellWriter:
         self._about = ""
         self.names = {n: f"{_title(n)}{i}" for i, n in enumerate(self.stage.nodes)}
         self.spills = {n: i for i, n in enumerate(self.stage.spills())}
+        if any(unit.bits(node) > INT for node in self.spills):
+            raise MohaqError(
+                "a value of more than 32 bits lives between the loops of a step",
+                where=f"layer '{self.stage.layer}'",
+            )
         self.writer = Writer(unit.bits, unit.tables(), self._number)
         body = list(self._lines())
         self.text = [*self._declared, *body]

@@ -63,7 +63,8 @@ def rescaled(
     if s:
         inner = f"({inner} + {literal(half)}) >> {s}"
     low, high = edges
-    return f"(int32_t)mohaq_clamp_wide({inner}, {literal(low)}, {literal(high)})"
+    cast = "(int32_t)" if signed_bits_of(low, high) <= INT else ""
+    return f"{cast}mohaq_clamp_wide({inner}, {literal(low)}, {literal(high)})"
 
 
 @dataclass(frozen=True)

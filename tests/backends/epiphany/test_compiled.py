@@ -19,6 +19,7 @@ from mohaq.backends.epiphany.simulator import missing_tools
 from mohaq.compiler.analysis.storage import calibrated_table
 from mohaq.compiler.assignment import Assignment, Slot
 from mohaq.compiler.diagnostics import MohaqError
+from mohaq.compiler.dialects import qnn
 from mohaq.compiler.driver.build import lower_for_target
 from mohaq.compiler.interpreters.integer import run_integer
 from mohaq.compiler.network import Network
@@ -137,6 +138,25 @@ def test_recurrent_layers_in_chunks(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.concatenate(parts), whole.outputs[0])
     for ours, theirs in zip(states, whole.outputs[1:], strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_rescale_to_more_than_32_bits(tmp_path: Path) -> None:
+    """A candidate beside a state of a far finer grid is aligned in 37 bits."""
+    program = one_cell("lstm", states=True, hidden=2, inputs=1, bias=False)
+    calibrate(program, [np.array([[0.12]], dtype=np.float32)])
+    path = target_file(tmp_path, "epiphany-e16", *SMALL)
+    legal, estimate = built(program, str(path), Assignment.uniform(8), tmp_path / "p")
+    widths = [
+        op.result.type.element_type.width.data
+        for op in legal.entry.walk()
+        if isinstance(op, qnn.RequantizeOp)
+    ]  # type: ignore[attr-defined]
+    assert max(widths) > 32
+    given = inputs(legal)
+    found = BACKEND.simulate(tmp_path / "p", given, Options())
+    for ours, theirs in zip(found.outputs, run_integer(legal, given), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert found.measured == estimate
 
 
 def tall(hidden: int = 60, features: int = 600) -> Program:
