@@ -150,7 +150,7 @@ def test_a_rescale_to_more_than_32_bits(tmp_path: Path) -> None:
         op.result.type.element_type.width.data
         for op in legal.entry.walk()
         if isinstance(op, qnn.RequantizeOp)
-    ]  # type: ignore[attr-defined]
+    ]
     assert max(widths) > 32
     given = inputs(legal)
     found = BACKEND.simulate(tmp_path / "p", given, Options())
