@@ -27,6 +27,7 @@ from xdsl.utils.exceptions import VerifyException
 from mohaq.backends.base import IllegalAssignment
 from mohaq.backends.bitfusion.gates import cut_gates
 from mohaq.backends.bitfusion.projection import pad_projections
+from mohaq.backends.multipliers import narrow_multiplier
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import qnn
 from mohaq.compiler.dialects.param import DeclareOp, LoadOp
@@ -46,27 +47,6 @@ LANE_BITS = 63
 
 OPERANDS = (2, 4, 8, 16)
 Array = npt.NDArray[np.int64]
-
-
-def narrow_multiplier(m: int, s: int, bits: int = MULTIPLIER_BITS) -> tuple[int, int]:
-    """(m', s') with m' of at most `bits` bits, closest to m / 2^s, halves up.
-
-    Raises:
-        IllegalAssignment: the scale is 2^bits or more.
-    """
-    drop = m.bit_length() - bits
-    if drop <= 0:
-        return m, s
-    m, s = (m + (1 << (drop - 1))) >> drop, s - drop
-    if m >> bits:
-        m, s = m >> 1, s - 1
-    if s < 0:
-        raise IllegalAssignment(
-            "a rescale is too large for the target",
-            why=f"{m} * 2^{-s} needs more than {bits} bits",
-            hint="two scales of the model are many orders of magnitude apart",
-        )
-    return m, s
 
 
 def legalize(program: Program) -> Program:
