@@ -51,15 +51,24 @@ class EpiphanyBackend(Backend):
         return load_target(name_or_path)
 
     def legality(self, layer: Layer, target: Target) -> Legality:  # noqa: ARG002
-        """Every searched slot on its own at 2, 4, 8 or 16 bits."""
+        """Every searched slot on its own at 2, 4, 8 or 16 bits.
+
+        A QRNN with a window of two reads the program's argument beside a computed value, which
+        only its rounding to 8 bits or less brings together.
+        """
         if layer.kind not in KINDS:
             raise MohaqError(
                 f"Epiphany cannot run layers of kind '{layer.kind}'",
                 where=f"layer '{layer.name}'",
                 hint="it runs " + ", ".join(KINDS),
             )
+        argument = layer.window > 1 and layer.source is None
         groups = tuple(
-            SlotGroup(f"{layer.name}.{s}", (Slot(layer.name, s),), tuple((w,) for w in WIDTHS))
+            SlotGroup(
+                f"{layer.name}.{s}",
+                (Slot(layer.name, s),),
+                tuple((w,) for w in (WIDTHS[:-1] if argument and s == "input" else WIDTHS)),
+            )
             for s in layer.slots
         )
         return Legality(groups, "dyadic", MULTIPLIER_BITS, "per-tensor")

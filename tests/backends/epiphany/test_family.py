@@ -36,6 +36,7 @@ def check(drawn: Drawn, choices: list[int], folder: Path | None) -> bool:
     except MohaqError:
         return False
     genome = np.array([choices[n % len(choices)] for n in range(len(space.groups))])
+    genome = np.minimum(genome, space.upper)
     widths = {s: int(v[0]) for s, v in space.widths(genome).items()}
     legal = lower_for_target(program, BACKEND, TARGET, widths).legalized
     legal.verify()
