@@ -35,9 +35,10 @@ def _block(
 ) -> None:
     """Add the phases of a block that is executed `times` times for `frames` vectors each."""
     for op in phases(block):
-        counts = vector(task_of(op, fabric).counts(frames))
+        task = task_of(op, fabric)
+        counts = vector(task.counts(frames))
         total = counts * times
-        if once:
+        if once and task.keeps_program(frames):
             saved = (times - 1) * counts[INDEX["load_cycles"]]
             total[INDEX["load_cycles"]] -= saved
             total[INDEX["cycles"]] -= saved

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mohaq.backends.silago.emit import weight_rows
+from mohaq.backends.silago.images import weight_rows
 from mohaq.backends.silago.machine import Fabric
 from mohaq.backends.silago.schedule.line import words_of
 from mohaq.backends.silago.schedule.matrix import (
     CHUNK,
     OUT_BLOCK,
     MatrixRun,
+    late,
     layout,
     matrix_program,
 )
@@ -51,7 +52,8 @@ def matvec(fabric: Fabric, weights: Words, x: Words, bits: int, *, q411: bool = 
     Args:
         fabric: the machine.
         weights: [M, K] in `bits` bits.
-        x: [K] in `bits` bits.
+        x: [K] in `bits` bits, or [2, K]: two vectors at once, on both lanes of pairs of cells.
+            Results are then those of the first vector, then those of the second one.
         bits: 16, 8 or 4.
         q411: 16-bit sums leave shifted by 12.
 
@@ -62,31 +64,42 @@ def matvec(fabric: Fabric, weights: Words, x: Words, bits: int, *, q411: bool = 
     lanes = fabric.lanes(bits)
     task = MatrixTask(fabric, rows, features, bits, (Band(0, ((0, rows),)),))
     groups = -(-rows // lanes)
+    vectors = np.atleast_2d(x)
     at = layout(fabric, features, bits, -(-groups // task.cells), drained=False)
-    if len(at.parts) > 1 or at.groups * task.cells < groups or len(x) != features:
+    fits = len(at.parts) == 1 and at.groups * task.cells >= groups
+    if not fits or vectors.shape not in {(1, features), (2, features)}:
         raise MohaqError(f"a product of {rows} x {features} does not fit one run")
-    run = MatrixRun(at, 0, bits, 0, wide=False, q411=q411)
+    if len(vectors) == 2 and not task.paired:
+        raise MohaqError(f"a product with {rows} rows has no pair of cells")
+    run = MatrixRun(at, 0, bits, 0, wide=False, vectors=len(vectors), q411=q411)
     task.__dict__["place"] = at
     image = weight_rows(weights, task)[0]
-    full = np.zeros(CHUNK * at.chunks, dtype=np.int64)
-    full[:features] = x
-    given = full.reshape(-1, CHUNK).copy()
-    given[:, 0] = np.roll(given[:, 0], -1)
-    low = given & ((1 << bits) - 1)
-    packed = sum(low << (bits * lane) for lane in range(lanes))
-    inputs = np.asarray(packed).astype(np.uint16).view(np.int16)
-    programs, tiles, results = {}, {}, []
-    for number in range(task.cells):
-        row, col = place(fabric, number)
+    programs, tiles = {}, {}
+    for number, (row, col) in enumerate(task.places):
         programs[row, col] = words_of(matrix_program(run, row)[0])
         for n, words in enumerate(image[number]):
             tiles[row, col, n] = tuple(int(w) for w in words)
-        for n, words in enumerate(inputs):
+        mine = vectors[min(row, len(vectors) - 1)]
+        for n, words in enumerate(_input_rows(mine, at.chunks, bits, late(row, weights=False))):
             tiles[row, col, at.input_row + n] = tuple(int(w) for w in words)
-    for group in range(groups):
-        slot, number = divmod(group, task.cells)
-        results.append((*place(fabric, number), CHUNK * OUT_BLOCK + slot))
+    results = []
+    for vector in range(len(vectors)):
+        for group in range(groups):
+            slot, number = divmod(group, task.cells)
+            word = CHUNK * OUT_BLOCK + len(vectors) * slot + vector
+            results.append((*task.places[number], word))
     return Kernel(programs, tiles, tuple(results))
+
+
+def _input_rows(x: Words, chunks: int, bits: int, early: int) -> npt.NDArray[np.int16]:
+    """Rows of an input, replicated into the lanes; the first words belong to the next chunk."""
+    full = np.zeros(CHUNK * chunks, dtype=np.int64)
+    full[: len(x)] = x
+    given = full.reshape(-1, CHUNK).copy()
+    given[:, :early] = np.roll(given[:, :early], -1, axis=0)
+    low = given & ((1 << bits) - 1)
+    packed = sum(low << (bits * lane) for lane in range(16 // bits))
+    return np.asarray(packed).astype(np.uint16).view(np.int16)
 
 
 def elementwise(
@@ -116,7 +129,7 @@ def elementwise(
         given[slot, :extent] = values[n]
     shaped = given.reshape(segment.rows, 4, dealt.rounds, dealt.cells, ELEMENTS)
     for number in range(dealt.cells):
-        row, col = place(fabric, number)
+        row, col = place(fabric.cols, number)
         code = vector_program(segment, dealt.rounds, row, wide=task.wide)[0]
         programs[row, col] = words_of(code)
         for step in range(dealt.rounds):

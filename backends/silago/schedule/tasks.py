@@ -8,7 +8,8 @@ a tile every 16 edges and never looks back, so the next rows follow behind.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,6 +18,7 @@ from mohaq.backends.silago.machine import Fabric
 from mohaq.backends.silago.schedule.line import words_of
 from mohaq.backends.silago.schedule.matrix import (
     CHUNK,
+    FIRST_ROWS,
     Layout,
     MatrixRun,
     layout,
@@ -39,25 +41,33 @@ Program = tuple[Instruction, ...]
 
 @dataclass(frozen=True)
 class Code:
-    """The programs of a run by row of cells, and how the run ends."""
+    """The programs of a run by row of cells, how the run ends, and the cells that run it."""
 
     rows: Mapping[int, Program]
     ends: Mapping[int, int]
+    places: tuple[tuple[int, int], ...]
 
     @property
     def words(self) -> int:
         """Cycles to load them: cells of one row have one program."""
         return sum(len(words_of(p)) for p in self.rows.values())
 
-    def cycles(self, fabric: Fabric, cells: int) -> int:
-        """Edges of a run on the first `cells` cells: the last HALT."""
-        places = (place(fabric, i) for i in range(cells))
-        return max(self.ends[r] + 1 + fabric.skew(r, c) for r, c in places)
+    def cycles(self, fabric: Fabric) -> int:
+        """Edges of a run: the last HALT."""
+        return max(self.ends[r] + 1 + fabric.skew(r, c) for r, c in self.places)
 
 
-def place(fabric: Fabric, number: int) -> tuple[int, int]:
+def coded(made: Callable[[int], tuple[Program, int]], places: Sequence[tuple[int, int]]) -> Code:
+    """Code from (program, edge of HALT) of each row."""
+    rows = {r: made(r) for r in sorted({row for row, _ in places})}
+    return Code(
+        {r: p for r, (p, _) in rows.items()}, {r: e for r, (_, e) in rows.items()}, tuple(places)
+    )
+
+
+def place(columns: int, number: int) -> tuple[int, int]:
     """(row, column) of a cell by number: first row first."""
-    return divmod(number, fabric.cols)
+    return divmod(number, columns)
 
 
 def port_cycles(fabric: Fabric, rows: int) -> int:
@@ -98,9 +108,29 @@ class MatrixTask:
         return -(-band.rows // self.lanes)
 
     @property
+    def columns(self) -> int:
+        """Columns at work."""
+        return -(-self.cells // self.fabric.rows)
+
+    @property
     def cells(self) -> int:
-        """Cells at work; group g of a band goes to cell g mod cells."""
-        return min(self.fabric.cells, max(self._groups(b) for b in self.bands))
+        """Cells at work; group g of a band goes to cell g mod cells.
+
+        Whole columns, because both cells of a column work on two vectors; or a single cell.
+        """
+        groups = max(self._groups(b) for b in self.bands)
+        rows = self.fabric.rows
+        return min(self.fabric.cells, rows * -(-groups // rows)) if groups > 1 else 1
+
+    @property
+    def places(self) -> tuple[tuple[int, int], ...]:
+        """(row, column) of the cells."""
+        return tuple(place(self.columns, i) for i in range(self.cells))
+
+    @property
+    def paired(self) -> bool:
+        """Whether two vectors are multiplied at once."""
+        return self.cells > 1
 
     @cached_property
     def place(self) -> Layout:
@@ -126,58 +156,72 @@ class MatrixTask:
 
     @property
     def programs(self) -> int:
-        """Different programs."""
+        """Different programs, for vectors one by one."""
         return len(self.bands) * self.parts
 
-    def code(self, band: int, part: int) -> Code:
-        """Programs of a run."""
+    def code(self, band: int, part: int, vectors: int = 1) -> Code:
+        """Programs of a run for one vector, or for two."""
         wide = self.fabric.numerics == "wide_acc"
         shift = self.bands[band].shift if wide else 0
-        run = MatrixRun(self.place, part, self.bits, shift, wide)
-        rows = {place(self.fabric, i)[0] for i in range(self.cells)}
-        made = {r: matrix_program(run, r) for r in sorted(rows)}
-        return Code({r: p for r, (p, _) in made.items()}, {r: e for r, (_, e) in made.items()})
+        run = MatrixRun(self.place, part, self.bits, shift, wide, vectors)
+        return coded(lambda row: matrix_program(run, row), self.places)
 
     def refill_rows(self, part: int) -> int:
         """Weight rows of a run, all tiles together."""
         return self.place.groups * self.place.parts[part][1] * self.cells
 
+    def batches(self, frames: int) -> tuple[tuple[int, int], ...]:
+        """(vectors at once, how often) of `frames` vectors: pairs first."""
+        pairs = frames // 2 if self.paired else 0
+        return tuple((n, times) for n, times in ((2, pairs), (1, frames - 2 * pairs)) if times)
+
+    def keeps_program(self, frames: int) -> bool:
+        """Whether all runs of `frames` vectors have one program."""
+        return self.programs == 1 and len(self.batches(frames)) == 1
+
     def counts(self, frames: int) -> dict[str, int]:
         """Counters of `frames` vectors one after the other."""
-        f, p, cells, parts = self.fabric, self.place, self.cells, self.parts
-        runs = sum(self.runs)
-        codes = [self.code(0, part) for part in range(parts)]
-        # Programs of all bands have the same words but for the shift.
-        words = sum(c.words for c in codes)
-        if self.programs == 1:
-            load = words
-        else:
-            load = words * frames * (len(self.bands) if parts == 1 else runs)
-        steps = [part for _ in range(runs) for part in range(parts)]
-        run = [codes[part].cycles(f, cells) for part in steps]
-        refill = [port_cycles(f, self.refill_rows(part)) for part in steps]
-        total = port_cycles(f, p.chunks * cells) * frames
-        total += port_cycles(f, p.out_rows * cells) * runs * frames
-        total += sum(run) * frames + load
-        refilled = sum(self.refill_rows(part) for part in steps)
-        exposed = refill[0]
-        if not self.resident:
-            behind = [max(0, b - a) for a, b in zip(run, [*refill[1:], refill[0]], strict=True)]
-            exposed += sum(behind) * frames - behind[-1]
-            refilled *= frames
-        chunks = p.groups * runs * cells * frames * p.chunks
-        return {
-            "cycles": total + exposed,
-            "run_cycles": sum(run) * frames,
-            "load_cycles": load,
-            "refill_rows": refilled,
-            "port_rows": (p.chunks + p.out_rows * runs) * cells * frames,
-            f"macs_{self.bits}": chunks * CHUNK * self.lanes,
-            "sram_bits_read": (2 * chunks + len(steps) * (1 + p.out_rows) * cells * frames)
-            * f.row_bits,
-            "sram_bits_written": p.out_rows * runs * cells * frames * f.row_bits,
-            f"ideal_macs_{self.bits}": self.rows * self.features * frames,
-        }
+        found: Counter[str] = Counter()
+        f, p, cells = self.fabric, self.place, self.cells
+        runs, lanes = sum(self.runs), self.lanes
+        steps = [part for _ in range(runs) for part in range(self.parts)]
+        refills = [self.refill_rows(part) for part in steps]
+        first = port_cycles(f, refills[0])
+        behind = 0
+        for vectors, times in self.batches(frames):
+            # Programs of all bands have the same words but for the shift.
+            codes = [self.code(0, part, vectors) for part in range(self.parts)]
+            words = sum(c.words for c in codes)
+            if self.programs == 1:
+                load = words
+            else:
+                load = words * times * (len(self.bands) if self.parts == 1 else runs)
+            each = [codes[part].cycles(f) for part in steps]
+            out_rows = p.out_rows(vectors)
+            moved = port_cycles(f, p.chunks * cells) + port_cycles(f, out_rows * cells) * runs
+            chunks = p.groups * runs * cells * times * p.chunks
+            written = out_rows * runs * cells * times
+            reads = 2 * chunks + len(steps) * FIRST_ROWS * cells * times
+            found["run_cycles"] += sum(each) * times
+            found["load_cycles"] += load
+            found["port_rows"] += p.chunks * cells * times + written
+            found[f"macs_{self.bits}"] += chunks * CHUNK * lanes * vectors
+            found["sram_bits_read"] += reads * f.row_bits
+            found["sram_bits_written"] += written * f.row_bits
+            found["cycles"] += (sum(each) + moved) * times + load
+            if not self.resident:
+                found["refill_rows"] += sum(refills) * times
+                later = [
+                    max(0, port_cycles(f, r) - e) for e, r in zip(each, refills[1:], strict=False)
+                ]
+                found["cycles"] += sum(later) * times + behind
+                behind = max(0, first - each[-1])
+                found["cycles"] += behind * (times - 1)
+        if self.resident:
+            found["refill_rows"] = refills[0]
+        found["cycles"] += first
+        found[f"ideal_macs_{self.bits}"] = self.rows * self.features * frames
+        return dict(found)
 
 
 @dataclass(frozen=True)
@@ -211,9 +255,12 @@ class VectorTask:
     def code(self, segment: Segment) -> Code:
         """Programs of a segment."""
         dealt = self.deal(segment)
-        rows = {place(self.fabric, i)[0] for i in range(dealt.cells)}
-        made = {r: vector_program(segment, dealt.rounds, r, wide=self.wide) for r in sorted(rows)}
-        return Code({r: p for r, (p, _) in made.items()}, {r: e for r, (_, e) in made.items()})
+        places = [place(self.fabric.cols, i) for i in range(dealt.cells)]
+        return coded(lambda row: vector_program(segment, dealt.rounds, row, wide=self.wide), places)
+
+    def keeps_program(self, frames: int) -> bool:  # noqa: ARG002
+        """Whether all runs of `frames` vectors have one program."""
+        return self.programs == 1
 
     def counts(self, frames: int) -> dict[str, int]:
         """Counters of `frames` vectors one after the other."""
@@ -235,7 +282,7 @@ class VectorTask:
             dealt, code = self.deal(one), self.code(one)
             times = dealt.runs * frames
             each = dealt.rounds * dealt.cells
-            run = code.cycles(f, dealt.cells)
+            run = code.cycles(f)
             found["run_cycles"] += run * times
             found["load_cycles"] += code.words
             found["port_rows"] += each * (one.rows + 1) * times

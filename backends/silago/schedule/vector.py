@@ -69,7 +69,7 @@ def vector_program(
     segment: Segment, rounds: int, row: int, *, wide: bool
 ) -> tuple[tuple[Instruction, ...], int]:
     """(instructions of a cell in a row, decode edge of HALT without skew)."""
-    line = Line(row)
+    line = Line(row, LATER)
     line.connect()
     line.set_register(IN_REGISTER, 0)
     line.set_register(OUT_REGISTER, rounds * (segment.rows + row))

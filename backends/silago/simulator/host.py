@@ -91,10 +91,10 @@ class Host:
         self._count(row["layer"], "load_cycles", words)
         self._count(row["layer"], "cycles", words)
 
-    def _start(self, row: Row, program: int, cells: int) -> int:
-        """Run the loaded program on the first cells; gives its cycles."""
+    def _start(self, row: Row, program: int, cells: int, columns: int) -> int:
+        """Run the loaded program on the first cells of some columns; gives its cycles."""
         words = self.data["programs"][program]
-        places = [divmod(i, self.fabric.cols) for i in range(cells)]
+        places = [divmod(i, columns) for i in range(cells)]
         run = self.engine(self.fabric, self.state, {(r, c): words[str(r)] for r, c in places})
         layer = row["layer"]
         for name in MEASURED:
@@ -111,13 +111,9 @@ class Host:
         self._count(row["layer"], "port_rows", rows)
         self._count(row["layer"], "cycles", self.port.cycles(rows))
 
-    def _tile(self, cell: int) -> tuple[int, int]:
-        """The tile that a cell reads: the near one for row 0, the far one for row 1."""
-        return divmod(cell, self.fabric.cols)
-
-    def _results(self, cell: int, first: int, rows: int) -> npt.NDArray[np.int16]:
+    def _results(self, cell: int, columns: int, first: int, rows: int) -> npt.NDArray[np.int16]:
         """Result rows of a cell, in the near tile of its column: those of row 0 come first."""
-        row, col = divmod(cell, self.fabric.cols)
+        row, col = divmod(cell, columns)
         return self.state.sram[0, col, first + row * rows : first + (row + 1) * rows]
 
     def matrix(self, row: Row, given: list[Ints], _: dict[int, Ints]) -> tuple[Ints, ...]:
@@ -127,8 +123,12 @@ class Host:
         if not row["keep"]:
             self.loaded = None
         product = _Product(self, row)
-        made = np.stack([product.of(v) for v in vectors])
-        return (made.reshape(*x.shape[:-1], row["rows"]),)
+        # Two at once where the program can.
+        most = max(int(n) for n in row["programs"])
+        pairs = len(vectors) // 2 * 2 if most == 2 else 0
+        made = [product.of(vectors[n : n + 2]) for n in range(0, pairs, 2)]
+        made += [product.of(vectors[n : n + 1]) for n in range(pairs, len(vectors))]
+        return (np.concatenate(made).reshape(*x.shape[:-1], row["rows"]),)
 
     def vector(self, row: Row, given: list[Ints], _: dict[int, Ints]) -> tuple[Ints, ...]:
         """Passes over every vector of the operands."""
@@ -166,11 +166,12 @@ class Host:
         for run in range(runs):
             self._moved(row, cells * rounds * height)
             for cell in range(cells):
-                self.state.sram[(*self._tile(cell), slice(0, rounds * height))] = image[run, cell]
-            self._start(row, segment["program"], cells)
+                tile = divmod(cell, self.fabric.cols)
+                self.state.sram[(*tile, slice(0, rounds * height))] = image[run, cell]
+            self._start(row, segment["program"], cells, self.fabric.cols)
             self._moved(row, cells * rounds)
             for cell in range(cells):
-                found[run, cell] = self._results(cell, rounds * height, rounds)
+                found[run, cell] = self._results(cell, self.fabric.cols, rounds * height, rounds)
         words = found.reshape(runs, cells, rounds, 4, ELEMENTS).transpose(3, 0, 2, 1, 4)
         for slot, n in enumerate(outputs):
             held[n][frame] = words[slot].reshape(-1)[:extent]
@@ -214,49 +215,50 @@ class _Product:
         """Cycles of the last run, behind which the next rows were refilled; None before."""
 
     def of(self, x: Ints) -> Ints:
-        """y of one vector."""
+        """y [vectors, rows] of one vector or of two: the cells of row r read vector r, if any."""
         row, host, cells = self.row, self.host, self.row["cells"]
         host._moved(row, row["chunks"] * cells)
-        rows = self._input_rows(x)
+        at = slice(row["input_row"], row["input_row"] + row["chunks"])
         for cell in range(cells):
-            at = slice(row["input_row"], row["input_row"] + row["chunks"])
-            host.state.sram[(*host._tile(cell), at)] = rows
-        y = np.zeros(row["rows"], dtype=np.int64)
+            height, col = divmod(cell, row["columns"])
+            rows = self._input_rows(x[min(height, len(x) - 1)], late=2 * height + 1)
+            host.state.sram[height, col, at] = rows
+        y = np.zeros((len(x), row["rows"]), dtype=np.int64)
         done = 0
         for number, band in enumerate(row["bands"]):
-            found = [self._run(number, done + run) for run in range(band["runs"])]
+            found = [self._run(number, done + run, len(x)) for run in range(band["runs"])]
             done += band["runs"]
-            # [run, cell, group, lane] -> rows of the band in their order
-            words = np.stack(found).transpose(0, 2, 1, 3).reshape(-1)
+            # [run, cell, group, vector, lane] -> rows of the band in their order
+            words = np.stack(found).transpose(3, 0, 2, 1, 4).reshape(len(x), -1)
             first = 0
             for start, size in band["rows"]:
-                y[start : start + size] = words[first : first + size]
+                y[:, start : start + size] = words[:, first : first + size]
                 first += size
-        host._count(row["layer"], f"ideal_macs_{row['bits']}", row["rows"] * len(x))
+        host._count(row["layer"], f"ideal_macs_{row['bits']}", row["rows"] * x.size)
         return y
 
-    def _run(self, band: int, run: int) -> Ints:
-        """Results [cells, groups, lanes] of a run."""
+    def _run(self, band: int, run: int, vectors: int) -> Ints:
+        """Results [cells, groups, vectors, lanes] of a run."""
         row, host, cells = self.row, self.host, self.row["cells"]
         groups, lanes = row["groups"], row["lanes"]
         for part, (first, count) in enumerate(row["parts"]):
-            program = row["programs"][band][part]
-            host._load(row, program, (id(row), band, part))
+            program = row["programs"][str(vectors)][band][part]
+            host._load(row, program, (id(row), vectors, band, part))
             self._refill(run, first, count)
-            self.behind = host._start(row, program, cells)
-        host._moved(row, row["out_rows"] * cells)
-        at, count = row["result_row"], row["out_rows"]
-        held = [host._results(c, at, count).reshape(-1) for c in range(cells)]
-        words: Ints = np.stack(held)[:, : groups * lanes].astype(np.int64)
-        return words.reshape(cells, groups, lanes)
+            self.behind = host._start(row, program, cells, row["columns"])
+        at, count = row["result_row"], row["out_rows"][str(vectors)]
+        host._moved(row, count * cells)
+        held = [host._results(c, row["columns"], at, count).reshape(-1) for c in range(cells)]
+        words: Ints = np.stack(held)[:, : groups * vectors * lanes].astype(np.int64)
+        return words.reshape(cells, groups, vectors, lanes)
 
-    def _input_rows(self, x: Ints) -> npt.NDArray[np.int16]:
-        """Rows of the input: word 0 belongs to the next chunk; every lane holds the value."""
+    def _input_rows(self, x: Ints, late: int) -> npt.NDArray[np.int16]:
+        """Rows of the input: the first words belong to the next chunk; every lane has the value."""
         row = self.row
         full = np.zeros(CHUNK * row["chunks"], dtype=np.int64)
         full[: len(x)] = x
         rows = full.reshape(-1, CHUNK).copy()
-        rows[:, 0] = np.roll(rows[:, 0], -1)
+        rows[:, :late] = np.roll(rows[:, :late], -1, axis=0)
         bits = row["bits"]
         low = rows & ((1 << bits) - 1)
         word = sum(low << (bits * lane) for lane in range(row["lanes"]))
@@ -271,7 +273,8 @@ class _Product:
         held = self.image[run].reshape(cells, groups, chunks, CHUNK)
         for cell in range(cells):
             part = held[cell, :, first : first + count].reshape(-1, CHUNK)
-            host.state.sram[(*host._tile(cell), slice(0, groups * count))] = part
+            tile = divmod(cell, row["columns"])
+            host.state.sram[(*tile, slice(0, groups * count))] = part
         rows = cells * groups * count
         host._count(row["layer"], "refill_rows", rows)
         needed = host.port.cycles(rows)

@@ -30,8 +30,8 @@ class State:
     route: [R, C, 2, 2] (tile row * C + tile col, hops) for reads and writes, -1 while unset.
     mode, change, shift, bw: [R, C] live settings of the datapath.
     raw: [R, C, 2, 4] register of each NACU by lane; raw_bits: operand width of those lanes.
-    ir: [R, C, 2] constants; status: last compare; draining, drained: the word that the draining
-    mode (our extension) shows next.
+    ir: [R, C, 2] constants; status: last compare; draining, drained: lanes that the draining mode
+    (our extension) has shown, and the word that it shows next.
     """
 
     rf: Words
