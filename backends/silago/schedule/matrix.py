@@ -20,6 +20,7 @@ e - 1. Without it, the second sum of a pair comes to w1 by an SWB at e, and is s
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -252,7 +253,7 @@ def _begin(line: Line, run: MatrixRun) -> None:
     row = line.row
     line.route(write=False)
     # Both cells of a column would receive their first rows at one edge.
-    early = [
+    early: list[Callable[[], None]] = [
         lambda: line.connect_operand(Sink.IN1, 0 if run.vectors == 2 else row, 1),
         lambda: line.connect_result(0),
         lambda: line.put(BwConfig(int(run.format))),

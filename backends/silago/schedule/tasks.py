@@ -2,19 +2,19 @@
 
 The host is whoever owns the test-bench port of the tiles: it loads programs over the shared bus
 (a word a cycle, cells with one program at once), moves rows of 256 bits, and starts the cells.
-Refilling the weights of the next run goes on while a run reads its own: the run takes a row of
-a tile every 16 edges and never looks back, so the next rows follow behind.
+What no run hides of that is in port.py.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from mohaq.backends.silago.isa.instructions import Instruction
 from mohaq.backends.silago.machine import Fabric
+from mohaq.backends.silago.port import Port
 from mohaq.backends.silago.schedule.line import words_of
 from mohaq.backends.silago.schedule.matrix import (
     CHUNK,
@@ -70,9 +70,27 @@ def place(columns: int, number: int) -> tuple[int, int]:
     return divmod(number, columns)
 
 
-def port_cycles(fabric: Fabric, rows: int) -> int:
-    """Cycles to move rows between the tiles and the host."""
-    return -(-rows * fabric.row_bits // fabric.refill_bits_per_cycle)
+@dataclass(frozen=True)
+class Step:
+    """A run as the port sees it: rows that it needs before, gets inside, leaves; its cycles."""
+
+    rows: int
+    inside: int
+    results: int
+    cycles: int
+
+
+def waited(port: Port, steps: Sequence[Step], times: int) -> int:
+    """Cycles that runs wait for the port, the same steps `times` times over."""
+    total = 0
+    # From the third time on everything repeats.
+    for n in range(min(times, 3)):
+        made = 0
+        for one in steps:
+            made += port.before(one.rows)
+            port.ran(one.cycles, one.results, one.inside)
+        total += made * (times - 2 if n == 2 else 1)
+    return total
 
 
 @dataclass(frozen=True)
@@ -183,11 +201,8 @@ class MatrixTask:
         """Counters of `frames` vectors one after the other."""
         found: Counter[str] = Counter()
         f, p, cells = self.fabric, self.place, self.cells
-        runs, lanes = sum(self.runs), self.lanes
-        steps = [part for _ in range(runs) for part in range(self.parts)]
-        refills = [self.refill_rows(part) for part in steps]
-        first = port_cycles(f, refills[0])
-        behind = 0
+        runs, lanes, port = sum(self.runs), self.lanes, Port(self.fabric)
+        parts = [part for _ in range(runs) for part in range(self.parts)]
         for vectors, times in self.batches(frames):
             # Programs of all bands have the same words but for the shift.
             codes = [self.code(0, part, vectors) for part in range(self.parts)]
@@ -196,30 +211,34 @@ class MatrixTask:
                 load = words
             else:
                 load = words * times * (len(self.bands) if self.parts == 1 else runs)
-            each = [codes[part].cycles(f) for part in steps]
-            out_rows = p.out_rows(vectors)
-            moved = port_cycles(f, p.chunks * cells) + port_cycles(f, out_rows * cells) * runs
+            out_rows = p.out_rows(vectors) * cells
+            steps = [
+                Step(
+                    0 if self.resident else self.refill_rows(part),
+                    0,
+                    out_rows if part == self.parts - 1 else 0,
+                    codes[part].cycles(f),
+                )
+                for part in parts
+            ]
+            if self.resident and not found:
+                first = replace(steps[0], rows=self.refill_rows(0))
+                found["cycles"] = waited(port, [first], 1) + waited(port, steps, times - 1)
+                found["refill_rows"] = first.rows
+            else:
+                found["cycles"] += waited(port, steps, times)
+                found["refill_rows"] += sum(s.rows for s in steps) * times
             chunks = p.groups * runs * cells * times * p.chunks
-            written = out_rows * runs * cells * times
-            reads = 2 * chunks + len(steps) * FIRST_ROWS * cells * times
-            found["run_cycles"] += sum(each) * times
+            run = sum(s.cycles for s in steps) * times
+            found["run_cycles"] += run
             found["load_cycles"] += load
-            found["port_rows"] += p.chunks * cells * times + written
+            found["cycles"] += run + load + port.cycles(p.chunks * cells) * times
+            found["port_rows"] += (p.chunks * cells + out_rows * runs) * times
             found[f"macs_{self.bits}"] += chunks * CHUNK * lanes * vectors
+            reads = 2 * chunks + len(parts) * FIRST_ROWS * cells * times
             found["sram_bits_read"] += reads * f.row_bits
-            found["sram_bits_written"] += written * f.row_bits
-            found["cycles"] += (sum(each) + moved) * times + load
-            if not self.resident:
-                found["refill_rows"] += sum(refills) * times
-                later = [
-                    max(0, port_cycles(f, r) - e) for e, r in zip(each, refills[1:], strict=False)
-                ]
-                found["cycles"] += sum(later) * times + behind
-                behind = max(0, first - each[-1])
-                found["cycles"] += behind * (times - 1)
-        if self.resident:
-            found["refill_rows"] = refills[0]
-        found["cycles"] += first
+            found["sram_bits_written"] += out_rows * runs * times * f.row_bits
+        found["cycles"] += port.after()
         found[f"ideal_macs_{self.bits}"] = self.rows * self.features * frames
         return dict(found)
 
@@ -286,8 +305,9 @@ class VectorTask:
             found["run_cycles"] += run * times
             found["load_cycles"] += code.words
             found["port_rows"] += each * (one.rows + 1) * times
-            ways = port_cycles(f, each * one.rows) + port_cycles(f, each)
-            found["cycles"] += (run + ways) * times + code.words
+            port = Port(f)
+            found["cycles"] += waited(port, [Step(each * one.rows, 0, each, run)], times)
+            found["cycles"] += run * times + port.after() + code.words
             found["sram_bits_read"] += each * one.fetched * f.row_bits * times
             found["sram_bits_written"] += each * f.row_bits * times
             for p in one.passes:

@@ -8,13 +8,13 @@ tiles, replicates the low bits of an input word into the lanes, and cuts and joi
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mohaq.backends.silago.machine import Fabric
+from mohaq.backends.silago.port import Port
 from mohaq.backends.silago.simulator.state import Run, State, reset
 from mohaq.compiler.diagnostics import MohaqError
 
@@ -27,17 +27,6 @@ ELEMENTS = 4
 NONLINEAR = ("dpu_sigm", "dpu_tanhyp")
 ELEMENTWISE = ("dpu_add", "dpu_subt", "dpu_mult", "dpu_shift_l", "dpu_shift_r")
 MEASURED = ("macs_16", "macs_8", "macs_4", "sram_bits_read", "sram_bits_written")
-
-
-@dataclass
-class Port:
-    """Rows through the test bench's port of the tiles."""
-
-    fabric: Fabric
-
-    def cycles(self, rows: int) -> int:
-        """Cycles to move rows."""
-        return -(-rows * self.fabric.row_bits // self.fabric.refill_bits_per_cycle)
 
 
 class Host:
@@ -54,7 +43,6 @@ class Host:
     ) -> None:
         self.data, self.fabric, self.engine = data, fabric, engine
         self.integers, self.images = integers, images
-        self.port = Port(fabric)
         self.state = reset(fabric)
         self.names = tuple(counters)
         self.counts: dict[str, dict[str, int]] = {
@@ -107,9 +95,8 @@ class Host:
         self._count(layer, "cycles", run.cycles)
         return run.cycles
 
-    def _moved(self, row: Row, rows: int) -> None:
-        self._count(row["layer"], "port_rows", rows)
-        self._count(row["layer"], "cycles", self.port.cycles(rows))
+    def _wait(self, row: Row, cycles: int) -> None:
+        self._count(row["layer"], "cycles", cycles)
 
     def _results(self, cell: int, columns: int, first: int, rows: int) -> npt.NDArray[np.int16]:
         """Result rows of a cell, in the near tile of its column: those of row 0 come first."""
@@ -128,6 +115,7 @@ class Host:
         pairs = len(vectors) // 2 * 2 if most == 2 else 0
         made = [product.of(vectors[n : n + 2]) for n in range(0, pairs, 2)]
         made += [product.of(vectors[n : n + 1]) for n in range(pairs, len(vectors))]
+        self._wait(row, product.port.after())
         return (np.concatenate(made).reshape(*x.shape[:-1], row["rows"]),)
 
     def vector(self, row: Row, given: list[Ints], _: dict[int, Ints]) -> tuple[Ints, ...]:
@@ -145,13 +133,15 @@ class Host:
         for number, segment in enumerate(row["segments"]):
             for n in segment["outputs"]:
                 held[n] = np.zeros((frames, extent), dtype=np.int64)
+            self._load(row, segment["program"], (id(row), number))
+            port = Port(self.fabric)
             for frame in range(frames):
-                self._load(row, segment["program"], (id(row), number))
-                self._segment(row, segment, held, frame, extent)
+                self._segment(row, segment, held, frame, extent, port)
+            self._wait(row, port.after())
         return tuple(held[n].reshape(*lead, extent) for n in row["kept"])
 
     def _segment(
-        self, row: Row, segment: Row, held: dict[int, Ints], frame: int, extent: int
+        self, row: Row, segment: Row, held: dict[int, Ints], frame: int, extent: int, port: Port
     ) -> None:
         cells, rounds, runs = segment["cells"], segment["rounds"], segment["runs"]
         inputs, outputs, height = segment["inputs"], segment["outputs"], segment["rows"]
@@ -164,12 +154,13 @@ class Host:
         image = image.transpose(2, 4, 3, 0, 1, 5).reshape(runs, cells, rounds * height, CHUNK)
         found = np.zeros((runs, cells, rounds, CHUNK), dtype=np.int16)
         for run in range(runs):
-            self._moved(row, cells * rounds * height)
+            self._wait(row, port.before(cells * rounds * height))
             for cell in range(cells):
                 tile = divmod(cell, self.fabric.cols)
                 self.state.sram[(*tile, slice(0, rounds * height))] = image[run, cell]
-            self._start(row, segment["program"], cells, self.fabric.cols)
-            self._moved(row, cells * rounds)
+            cycles = self._start(row, segment["program"], cells, self.fabric.cols)
+            port.ran(cycles, cells * rounds)
+            self._count(row["layer"], "port_rows", cells * rounds * (height + 1))
             for cell in range(cells):
                 found[run, cell] = self._results(cell, self.fabric.cols, rounds * height, rounds)
         words = found.reshape(runs, cells, rounds, 4, ELEMENTS).transpose(3, 0, 2, 1, 4)
@@ -211,13 +202,15 @@ class _Product:
     def __init__(self, host: Host, row: Row) -> None:
         self.host, self.row = host, row
         self.image = host.images[row["image"]]
-        self.behind: int | None = None
-        """Cycles of the last run, behind which the next rows were refilled; None before."""
+        self.port = Port(host.fabric)
+        self.filled = False
+        """Whether a run has got its weights."""
 
     def of(self, x: Ints) -> Ints:
         """y [vectors, rows] of one vector or of two: the cells of row r read vector r, if any."""
         row, host, cells = self.row, self.host, self.row["cells"]
-        host._moved(row, row["chunks"] * cells)
+        host._count(row["layer"], "port_rows", row["chunks"] * cells)
+        host._wait(row, self.port.cycles(row["chunks"] * cells))
         at = slice(row["input_row"], row["input_row"] + row["chunks"])
         for cell in range(cells):
             height, col = divmod(cell, row["columns"])
@@ -245,9 +238,12 @@ class _Product:
             program = row["programs"][str(vectors)][band][part]
             host._load(row, program, (id(row), vectors, band, part))
             self._refill(run, first, count)
-            self.behind = host._start(row, program, cells, row["columns"])
+            cycles = host._start(row, program, cells, row["columns"])
+            last = part == len(row["parts"]) - 1
+            results = row["out_rows"][str(vectors)] * cells if last else 0
+            self.port.ran(cycles, results)
+            host._count(row["layer"], "port_rows", results)
         at, count = row["result_row"], row["out_rows"][str(vectors)]
-        host._moved(row, count * cells)
         held = [host._results(c, row["columns"], at, count).reshape(-1) for c in range(cells)]
         words: Ints = np.stack(held)[:, : groups * vectors * lanes].astype(np.int64)
         return words.reshape(cells, groups, vectors, lanes)
@@ -267,8 +263,10 @@ class _Product:
     def _refill(self, run: int, first: int, count: int) -> None:
         """Bring the weights of a run into the tiles, unless they never leave."""
         row, host = self.row, self.host
-        if row["resident"] and self.behind is not None:
+        if row["resident"] and self.filled:
+            host._wait(row, self.port.before(0))
             return
+        self.filled = True
         cells, groups, chunks = row["cells"], row["groups"], row["chunks"]
         held = self.image[run].reshape(cells, groups, chunks, CHUNK)
         for cell in range(cells):
@@ -277,9 +275,7 @@ class _Product:
             host.state.sram[(*tile, slice(0, groups * count))] = part
         rows = cells * groups * count
         host._count(row["layer"], "refill_rows", rows)
-        needed = host.port.cycles(rows)
-        exposed = needed if self.behind is None else max(0, needed - self.behind)
-        host._count(row["layer"], "cycles", exposed)
+        host._wait(row, self.port.before(rows))
 
 
 _OPS: dict[str, Callable[[Host, Row, list[Ints], dict[int, Ints]], tuple[Ints, ...]]] = {
