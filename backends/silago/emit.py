@@ -199,6 +199,8 @@ class _Writer:
             "chunks": at.chunks,
             "parts": [list(p) for p in at.parts],
             "input_row": at.input_row,
+            "turn": at.turn,
+            "turns": {n: list(self.codes[bands[0][0]].turns) for n, bands in programs.items()},
             "result_row": at.result_row,
             "out_rows": {n: at.out_rows(int(n)) for n in programs},
             "resident": task.resident,

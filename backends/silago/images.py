@@ -13,7 +13,8 @@ def weight_rows(weights: npt.NDArray[np.int64], task: MatrixTask) -> npt.NDArray
     """Rows of the tiles [runs of all bands, cells, groups * chunks, 16] of a weight matrix [N, K].
 
     Lane l of word k of group g holds W[L g + l][k]. In rows for cells of row 1 the first words
-    belong to the next row; the last row of a part has those of its first one.
+    belong to the next row; the last row of a part has those of its first one. Where halves of
+    groups take turns in the tile, one more row comes first: the row before the first one.
     """
     at, lanes = task.place, task.lanes
     made = []
@@ -32,5 +33,6 @@ def weight_rows(weights: npt.NDArray[np.int64], task: MatrixTask) -> npt.NDArray
                 part = early[:, :, first : first + count]
                 flat = part.reshape(runs, at.groups * count, -1)
                 part[...] = np.roll(flat, -1, axis=1).reshape(part.shape)
-        made.append(dealt.reshape(runs, task.cells, -1, 16))
+        rows = dealt.reshape(runs, task.cells, -1, 16)
+        made.append(np.concatenate([rows[:, :, -1:], rows], axis=2) if at.turn else rows)
     return np.concatenate(made).astype(np.uint16).view(np.int16)

@@ -66,7 +66,7 @@ def matvec(fabric: Fabric, weights: Words, x: Words, bits: int, *, q411: bool = 
     groups = -(-rows // lanes)
     vectors = np.atleast_2d(x)
     at = layout(fabric, features, bits, -(-groups // task.cells), drained=False)
-    fits = len(at.parts) == 1 and at.groups * task.cells >= groups
+    fits = len(at.parts) == 1 and not at.turn and at.groups * task.cells >= groups
     if not fits or vectors.shape not in {(1, features), (2, features)}:
         raise MohaqError(f"a product of {rows} x {features} does not fit one run")
     if len(vectors) == 2 and not task.paired:
@@ -76,7 +76,7 @@ def matvec(fabric: Fabric, weights: Words, x: Words, bits: int, *, q411: bool = 
     image = weight_rows(weights, task)[0]
     programs, tiles = {}, {}
     for number, (row, col) in enumerate(task.places):
-        programs[row, col] = words_of(matrix_program(run, row)[0])
+        programs[row, col] = words_of(matrix_program(run, row).program)
         for n, words in enumerate(image[number]):
             tiles[row, col, n] = tuple(int(w) for w in words)
         mine = vectors[min(row, len(vectors) - 1)]

@@ -81,22 +81,33 @@ class Layout:
 
     parts: (first, chunks) of the runs that one group takes; more than one when the rows of a
     group do not fit beside the input. groups: of a run. words: results of a group and vector.
+
+    turn: chunks in the first half of a group when halves take turns in the tile, else 0. The next
+    half comes while one is read; below the halves lies the row before the very first one.
     """
 
     chunks: int
     parts: tuple[tuple[int, int], ...]
     groups: int
     words: int
+    turn: int = 0
 
     @property
     def weight_rows(self) -> int:
         """Rows for the weights of a run."""
+        if self.turn:
+            return self.turn + 1
         return self.groups * max(count for _, count in self.parts)
 
     @property
     def input_row(self) -> int:
         """First row of the input."""
         return self.weight_rows
+
+    @property
+    def row_before(self) -> int:
+        """Row whose first words belong to the first row of a run of one part."""
+        return self.weight_rows - 1
 
     @property
     def result_row(self) -> int:
@@ -127,14 +138,30 @@ def layout(
             hint=f"at most {CHUNK * (fabric.tile_depth - 12)} inputs",
         )
     if chunks > min(free, LONGEST_PATTERN):
+        half = -(-chunks // 2)
+        if half < free and half <= LONGEST_PATTERN and _keeps_up(fabric):
+            switched = fabric.numerics != "wide_acc"
+            most = 1 if switched else min(OUT_WORDS // (2 * words), MOST_TRIPS)
+            period = CHUNK * chunks + 2 * words
+            each = _most_even(groups, most, period)
+            return Layout(chunks, ((0, chunks),), each, words, turn=half)
         count = -(-chunks // min(free, LONGEST_PATTERN))
         edges = [chunks * i // count for i in range(count + 1)]
         parts = tuple((a, b - a) for a, b in pairwise(edges))
         return Layout(chunks, parts, 1, words)
     most = min(free // chunks, OUT_WORDS // (2 * words), MOST_TRIPS)
     period = CHUNK * chunks + 2 * words
-    each = min(range(most, 0, -1), key=lambda g: -(-groups // g) * (g * period + RUN_EDGES))
-    return Layout(chunks, ((0, chunks),), each, words)
+    return Layout(chunks, ((0, chunks),), _most_even(groups, most, period), words)
+
+
+def _most_even(groups: int, most: int, period: int) -> int:
+    """Groups of a run for the fewest edges in all."""
+    return min(range(most, 0, -1), key=lambda g: -(-groups // g) * (g * period + RUN_EDGES))
+
+
+def _keeps_up(fabric: Fabric) -> bool:
+    """Whether the port brings a row to every tile while a chunk is multiplied."""
+    return fabric.cells * fabric.row_bits <= CHUNK * fabric.refill_bits_per_cycle
 
 
 @dataclass(frozen=True)
@@ -199,10 +226,23 @@ class MatrixRun:
         return Bw.Q4_11 if whole else FORMATS[self.bits]
 
 
+@dataclass(frozen=True)
+class Made:
+    """A program, the decode edge of its HALT without skew, and its turns.
+
+    turns: edges by which column 0 needs the second, third, ... half group of weights.
+    """
+
+    program: tuple[Instruction, ...]
+    halt: int
+    turns: tuple[int, ...] = ()
+
+
 @cache
-def matrix_program(run: MatrixRun, row: int) -> tuple[tuple[Instruction, ...], int]:
-    """(instructions of a cell in a row, decode edge of HALT without skew)."""
+def matrix_program(run: MatrixRun, row: int) -> Made:
+    """The program of the cells in a row."""
     place, (first, chunks) = run.place, run.place.parts[run.part]
+    registers = run.many and not place.turn
     line = Line(row)
     _begin(line, run)
     # Row 1 lags by one edge, so it is one ahead here.
@@ -210,19 +250,34 @@ def matrix_program(run: MatrixRun, row: int) -> tuple[tuple[Instruction, ...], i
     if run.many:
         line.loop(place.groups)
     start = line.now + AHEAD
-    end = start + CHUNK * chunks - 1
-    _stream(line, chunks, 0 if run.many else place.input_row + first)
+    half = place.turn or chunks
+    end = start + CHUNK * half - 1
+    _stream(line, half, 0 if registers else place.input_row + first)
     if run.many:
         # The sums of the group before; the first time nothing is shown yet.
         _tail(line, run, start - 1 - run.gap)
     line.wait_until(start - 3)
-    _operands(line, run, chunks)
-    if run.many:
-        if run.switched:
-            line.connect_result(0)
-            line.step_register(OUT_REGISTER, 1)
+    line.put(_operand(Port.R0, W_BLOCK, half, 2))
+    if run.begins:
+        line.put(Dpu(mode=int(Mode.MAC), shift=_field(run.shift)))
+    else:
+        line.wait_until(start - 1)
+    line.put(_operand(Port.R1, X_BLOCK, half, 0))
+    if run.many and run.switched:
+        line.connect_result(0)
+        line.step_register(OUT_REGISTER, 1)
+    if registers:
         line.step_register(W_REGISTER, chunks)
         line.step_register(X_REGISTER, -chunks)
+    turn = end + 2
+    if place.turn:
+        # One edge without operands: r0 and r1 go on at one edge, but are not decoded at one.
+        line.wait_until(turn - AHEAD)
+        _stream(line, chunks - half, place.input_row + half)
+        line.wait_until(end)
+        line.put(_operand(Port.R0, W_BLOCK, chunks - half, 1))
+        line.put(_operand(Port.R1, X_BLOCK, chunks - half, 0))
+        end = turn + CHUNK * (chunks - half) - 1
     after = end + 1 + run.gap - AHEAD
     if run.ends:
         line.wait_until(after - (2 if run.many else 1))
@@ -231,9 +286,11 @@ def matrix_program(run: MatrixRun, row: int) -> tuple[tuple[Instruction, ...], i
         if run.many:
             line.step_register(OUT_REGISTER, 1 if run.switched else run.stores)
     line.wait_until(after)
+    # A row is read 3 edges before its first operand; column 0 lags by one edge.
+    period = after + AHEAD - start
+    turns = [at + g * period - 2 for g in range(place.groups) for at in (start, turn)][1:]
     if run.many:
-        repeated = line.end_loop()
-        end += repeated
+        end += line.end_loop()
     if run.ends:
         _tail(line, run, end)
     if run.vectors == 2:
@@ -244,13 +301,13 @@ def matrix_program(run: MatrixRun, row: int) -> tuple[tuple[Instruction, ...], i
         _results(line, run, end)
     else:
         line.wait_until(max(line.now, end + 1))
-    return line.finish(), line.now - 1
+    return Made(line.finish(), line.now - 1, tuple(turns) if place.turn else ())
 
 
 def _begin(line: Line, run: MatrixRun) -> None:
     """Rows before the first ones, connections, registers."""
     place, (first, count) = run.place, run.place.parts[run.part]
-    row = line.row
+    row, registers = line.row, run.many and not place.turn
     line.route(write=False)
     # Both cells of a column would receive their first rows at one edge.
     early: list[Callable[[], None]] = [
@@ -262,7 +319,8 @@ def _begin(line: Line, run: MatrixRun) -> None:
         for one in early:
             one()
     # The rows before the first ones, twice: what no group writes is stored with the rest.
-    weights, given = place.groups * count - 1, place.input_row + (first - 1) % place.chunks
+    weights = place.row_before if len(place.parts) == 1 else count - 1
+    given = place.input_row + (first - 1) % place.chunks
     line.put(
         Sram(
             init_addr=weights,
@@ -282,9 +340,10 @@ def _begin(line: Line, run: MatrixRun) -> None:
     if run.vectors == 2:
         line.connect_operand(Sink.IN2, row, 0)
         line.connect_operand(Sink.IN3, 1, 1)
-    if run.many:
+    if registers:
         line.set_register(W_REGISTER, 0)
         line.set_register(X_REGISTER, place.input_row + first)
+    if run.many:
         # The first switched store belongs to no group.
         line.set_register(OUT_REGISTER, CHUNK * OUT_BLOCK - int(run.switched))
     if run.switched and run.many:
@@ -331,28 +390,19 @@ def _stream(line: Line, chunks: int, distance: int) -> None:
     )
 
 
-def _operands(line: Line, run: MatrixRun, chunks: int) -> None:
-    """r0 over the weights, r1 over the input: 16 words each, again for every chunk; sums from 0."""
+def _operand(port: Port, block: int, chunks: int, delay: int) -> Refi:
+    """16 words of a block, again for every chunk."""
     count = chunks - 1
-
-    def read(port: Port, block: int, delay: int) -> Refi:
-        return Refi(
-            port_no=int(port),
-            extra=2,
-            init_addr=CHUNK * block,
-            init_delay=delay,
-            l1_iter=CHUNK - 1,
-            l2_iter=count & 31,
-            l2_iter_ext=count >> 5,
-            l2_step=0,
-        )
-
-    line.put(read(Port.R0, W_BLOCK, 2))
-    if run.begins:
-        line.put(Dpu(mode=int(Mode.MAC), shift=_field(run.shift)))
-    else:
-        line.wait_until(line.now + 1)
-    line.put(read(Port.R1, X_BLOCK, 0))
+    return Refi(
+        port_no=int(port),
+        extra=2,
+        init_addr=CHUNK * block,
+        init_delay=delay,
+        l1_iter=CHUNK - 1,
+        l2_iter=count & 31,
+        l2_iter_ext=count >> 5,
+        l2_step=0,
+    )
 
 
 def _store(run: MatrixRun, delay: int, count: int) -> Refi:

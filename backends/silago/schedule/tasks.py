@@ -46,6 +46,8 @@ class Code:
     rows: Mapping[int, Program]
     ends: Mapping[int, int]
     places: tuple[tuple[int, int], ...]
+    turns: tuple[int, ...] = ()
+    """Edges by which tiles of column 0 need the next half group of weights; others lag."""
 
     @property
     def words(self) -> int:
@@ -170,7 +172,7 @@ class MatrixTask:
     @property
     def resident(self) -> bool:
         """Whether all weights stay in the tiles from one vector to the next."""
-        return sum(self.runs) * self.parts == 1
+        return sum(self.runs) * self.parts == 1 and not self.place.turn
 
     @property
     def programs(self) -> int:
@@ -182,11 +184,17 @@ class MatrixTask:
         wide = self.fabric.numerics == "wide_acc"
         shift = self.bands[band].shift if wide else 0
         run = MatrixRun(self.place, part, self.bits, shift, wide, vectors)
-        return coded(lambda row: matrix_program(run, row), self.places)
+        made = {row: matrix_program(run, row) for row in range(self.fabric.rows)}
+        code = coded(lambda row: (made[row].program, made[row].halt), self.places)
+        return replace(code, turns=made[0].turns)
 
-    def refill_rows(self, part: int) -> int:
-        """Weight rows of a run, all tiles together."""
-        return self.place.groups * self.place.parts[part][1] * self.cells
+    def refill_rows(self, part: int) -> tuple[int, int]:
+        """Weight rows before a run and while it goes on, all tiles together."""
+        rows = self.place.groups * self.place.parts[part][1]
+        if not self.place.turn:
+            return rows * self.cells, 0
+        before = self.place.weight_rows
+        return before * self.cells, (rows + 1 - before) * self.cells
 
     def batches(self, frames: int) -> tuple[tuple[int, int], ...]:
         """(vectors at once, how often) of `frames` vectors: pairs first."""
@@ -214,20 +222,20 @@ class MatrixTask:
             out_rows = p.out_rows(vectors) * cells
             steps = [
                 Step(
-                    0 if self.resident else self.refill_rows(part),
-                    0,
+                    0 if self.resident else self.refill_rows(part)[0],
+                    self.refill_rows(part)[1],
                     out_rows if part == self.parts - 1 else 0,
                     codes[part].cycles(f),
                 )
                 for part in parts
             ]
             if self.resident and not found:
-                first = replace(steps[0], rows=self.refill_rows(0))
+                first = replace(steps[0], rows=self.refill_rows(0)[0])
                 found["cycles"] = waited(port, [first], 1) + waited(port, steps, times - 1)
                 found["refill_rows"] = first.rows
             else:
                 found["cycles"] += waited(port, steps, times)
-                found["refill_rows"] += sum(s.rows for s in steps) * times
+                found["refill_rows"] += sum(s.rows + s.inside for s in steps) * times
             chunks = p.groups * runs * cells * times * p.chunks
             run = sum(s.cycles for s in steps) * times
             found["run_cycles"] += run

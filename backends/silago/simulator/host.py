@@ -15,12 +15,12 @@ import numpy.typing as npt
 
 from mohaq.backends.silago.machine import Fabric
 from mohaq.backends.silago.port import Port
-from mohaq.backends.silago.simulator.state import Run, State, reset
+from mohaq.backends.silago.simulator.state import Delivery, Run, State, reset
 from mohaq.compiler.diagnostics import MohaqError
 
 Ints = npt.NDArray[np.int64]
 Row = Mapping[str, Any]
-Engine = Callable[[Fabric, State, Mapping[tuple[int, int], Sequence[int]]], Run]
+Engine = Callable[[Fabric, State, Mapping[tuple[int, int], Sequence[int]], Sequence[Delivery]], Run]
 
 CHUNK = 16
 ELEMENTS = 4
@@ -79,11 +79,20 @@ class Host:
         self._count(row["layer"], "load_cycles", words)
         self._count(row["layer"], "cycles", words)
 
-    def _start(self, row: Row, program: int, cells: int, columns: int) -> int:
+    def _start(
+        self,
+        row: Row,
+        program: int,
+        cells: int,
+        columns: int,
+        deliveries: Sequence[Delivery] = (),
+    ) -> int:
         """Run the loaded program on the first cells of some columns; gives its cycles."""
         words = self.data["programs"][program]
         places = [divmod(i, columns) for i in range(cells)]
-        run = self.engine(self.fabric, self.state, {(r, c): words[str(r)] for r, c in places})
+        run = self.engine(
+            self.fabric, self.state, {(r, c): words[str(r)] for r, c in places}, deliveries
+        )
         layer = row["layer"]
         for name in MEASURED:
             self._count(layer, name, int(run.counters.get(name, 0)))
@@ -238,10 +247,13 @@ class _Product:
             program = row["programs"][str(vectors)][band][part]
             host._load(row, program, (id(row), vectors, band, part))
             self._refill(run, first, count)
-            cycles = host._start(row, program, cells, row["columns"])
+            coming = self._turns(run, vectors)
+            cycles = host._start(row, program, cells, row["columns"], coming)
             last = part == len(row["parts"]) - 1
             results = row["out_rows"][str(vectors)] * cells if last else 0
-            self.port.ran(cycles, results)
+            inside = sum(len(one.words) for one in coming)
+            self.port.ran(cycles, results, inside)
+            host._count(row["layer"], "refill_rows", inside)
             host._count(row["layer"], "port_rows", results)
         at, count = row["result_row"], row["out_rows"][str(vectors)]
         held = [host._results(c, row["columns"], at, count).reshape(-1) for c in range(cells)]
@@ -267,15 +279,33 @@ class _Product:
             host._wait(row, self.port.before(0))
             return
         self.filled = True
-        cells, groups, chunks = row["cells"], row["groups"], row["chunks"]
-        held = self.image[run].reshape(cells, groups, chunks, CHUNK)
+        cells, groups, chunks, half = row["cells"], row["groups"], row["chunks"], row["turn"]
         for cell in range(cells):
-            part = held[cell, :, first : first + count].reshape(-1, CHUNK)
-            tile = divmod(cell, row["columns"])
-            host.state.sram[(*tile, slice(0, groups * count))] = part
-        rows = cells * groups * count
+            held = self.image[run, cell]
+            if half:
+                # The first half group, below it the row before.
+                part = np.concatenate([held[1 : 1 + half], held[:1]])
+            else:
+                part = held.reshape(groups, chunks, CHUNK)[:, first : first + count]
+                part = part.reshape(-1, CHUNK)
+            host.state.sram[(*divmod(cell, row["columns"]), slice(0, len(part)))] = part
+        rows = cells * len(part)
         host._count(row["layer"], "refill_rows", rows)
         host._wait(row, self.port.before(rows))
+
+    def _turns(self, run: int, vectors: int) -> list[Delivery]:
+        """The further half groups of a run, each by the edge at which its tile is read."""
+        row, half = self.row, self.row["turn"]
+        made = []
+        for n, edge in enumerate(row["turns"][str(vectors)], start=1):
+            group, second = divmod(n, 2)
+            first = 1 + group * row["chunks"] + second * half
+            size = row["chunks"] - half if second else half
+            for cell in range(row["cells"]):
+                tile, col = divmod(cell, row["columns"])
+                words = self.image[run, cell, first : first + size]
+                made.append(Delivery(edge + col, tile, col, 0, words))
+        return made
 
 
 _OPS: dict[str, Callable[[Host, Row, list[Ints], dict[int, Ints]], tuple[Ints, ...]]] = {

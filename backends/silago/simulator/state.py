@@ -96,6 +96,21 @@ COUNTERS = (
 
 
 @dataclass(frozen=True)
+class Delivery:
+    """Rows [n, 16] that the port brings to a tile; reads from an edge on find them."""
+
+    edge: int
+    tile: int
+    col: int
+    row: int
+    words: Words
+
+    def put(self, sram: Words) -> None:
+        """Write the rows into [tile rows, C, depth, 16]."""
+        sram[self.tile, self.col, self.row : self.row + len(self.words)] = self.words
+
+
+@dataclass(frozen=True)
 class Run:
     """What one program segment did; edges count from its own start.
 

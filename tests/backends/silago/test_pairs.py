@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -130,6 +131,35 @@ def test_any_number_of_vectors(
         done = BACKEND.simulate(tmp_path, inputs, Options())
         np.testing.assert_array_equal(done.outputs[0], run_integer(legal, inputs)[0])
         assert done.measured == BACKEND.estimate(lowered, target, Workload(steps), Options())
+
+
+@pytest.mark.parametrize(
+    ("bits", "rows", "width"), [(16, 70, 256), (4, 290, 256), (8, 34, 256), (8, 34, 255)]
+)
+def test_halves_of_long_groups_take_turns(bits: int, rows: int, width: int, tmp_path: Path) -> None:
+    """Weights that come while a program runs; a slower port needs a program for each half."""
+    shipped = BACKEND.load_target("silago-mohaq")
+    text = shipped.path.read_text() if shipped.path else ""
+    old = "[constants.refill_bits_per_cycle]\nvalue = 256"
+    assert old in text
+    (tmp_path / "port.toml").write_text(text.replace(old, old.replace("256", str(width))))
+    name = str(tmp_path / "port.toml")
+    program = linear(rows, 1000)
+    legal, lowered = emitted(program, name, bits, tmp_path / "out")
+    (phase,) = (o for o in json.loads((tmp_path / "out/manifest.json").read_text())["ops"]
+                if o["op"] == "matrix")  # fmt: skip
+    assert len(phase["programs"]["2"][0]) == (1 if width == 256 else 2)
+    assert bool(phase["turn"]) == (width == 256)
+    target = BACKEND.load_target(name)
+    for steps in (1, 3):
+        inputs = random_inputs(legal, steps, 1)
+        done = run_folder(tmp_path / "out", inputs)
+        np.testing.assert_array_equal(done.outputs[0], run_integer(legal, inputs)[0])
+        assert done.measured == BACKEND.estimate(lowered, target, Workload(steps), Options())
+        if (steps, bits, width) == (1, 8, 256):
+            plain = run_folder(tmp_path / "out", inputs, engine="cycle")
+            np.testing.assert_array_equal(plain.outputs[0], done.outputs[0])
+            assert plain.measured == done.measured
 
 
 def test_rows_of_weights_are_read_once_for_two_vectors(tmp_path: Path) -> None:
