@@ -200,6 +200,16 @@ class MatrixRun:
         return 4 if self.switched else self.stores if self.drained else 2
 
     @property
+    def operand_edges(self) -> int:
+        """Edges with operands in a run."""
+        return self.place.groups * CHUNK * self.place.parts[self.part][1]
+
+    @property
+    def gap_edges(self) -> int:
+        """Edges without operands between those of a run, the last group's included."""
+        return self.place.groups * (self.gap + int(self.place.turn > 0))
+
+    @property
     def last_store(self) -> int:
         """Edges from the last operand of a group to its last store."""
         return 1 + self.stores if self.drained else self.vectors

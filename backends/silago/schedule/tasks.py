@@ -179,11 +179,15 @@ class MatrixTask:
         """Different programs, for vectors one by one."""
         return len(self.bands) * self.parts
 
-    def code(self, band: int, part: int, vectors: int = 1) -> Code:
-        """Programs of a run for one vector, or for two."""
+    def run(self, band: int, part: int, vectors: int = 1) -> MatrixRun:
+        """A run for one vector, or for two."""
         wide = self.fabric.numerics == "wide_acc"
         shift = self.bands[band].shift if wide else 0
-        run = MatrixRun(self.place, part, self.bits, shift, wide, vectors)
+        return MatrixRun(self.place, part, self.bits, shift, wide, vectors)
+
+    def code(self, band: int, part: int, vectors: int = 1) -> Code:
+        """Programs of a run for one vector, or for two."""
+        run = self.run(band, part, vectors)
         made = {row: matrix_program(run, row) for row in range(self.fabric.rows)}
         code = coded(lambda row: (made[row].program, made[row].halt), self.places)
         return replace(code, turns=made[0].turns)
