@@ -38,6 +38,13 @@ FRAME_WORDS = 29
 
 PASS_WORDS = 64 - FRAME_WORDS
 
+WRITE = 6
+"""Edges that a tile is busy with a written row."""
+
+FREE = 13
+"""A write of row 1 this many edges and the fetched rows later comes when the read is over: it is
+decoded later + 1 edges after that of row 0, which is 5 edges before the next chunk."""
+
 
 @dataclass(frozen=True)
 class Rounds:
@@ -69,12 +76,43 @@ def vector_program(
     segment: Segment, rounds: int, row: int, *, wide: bool
 ) -> tuple[tuple[Instruction, ...], int]:
     """(instructions of a cell in a row, decode edge of HALT without skew)."""
-    line = Line(row, LATER)
+    later, wait = turns(segment, wide=wide)
+    line = Line(row, later)
     line.connect()
     line.set_register(IN_REGISTER, 0)
     line.set_register(OUT_REGISTER, rounds * (segment.rows + row))
     line.put(BwConfig(int(Bw.INT16)))
     line.loop(rounds)
+    stored = _chunk(line, segment, wide=wide)
+    line.route(write=True)
+    line.write_rows(OUT_REGISTER, 1, OUT_BLOCK)
+    line.step_register(OUT_REGISTER, 1)
+    if rounds > 1:
+        line.wait_until(stored + wait)
+    line.end_loop()
+    line.wait_until(line.now + 2)
+    return line.finish(), line.now - 1
+
+
+@cache
+def turns(segment: Segment, *, wide: bool) -> tuple[int, int]:
+    """(edges that row 1 starts later, edges of a chunk from the way to the tile to its end).
+
+    The near tile is read by row 0 and written by both rows, and would lose a pattern while it is
+    busy: 9 + rows edges with a read that is decoded one edge after the start of a chunk, 6 edges
+    with a write. Row 1 writes between the read and the write of row 0; in chunks that are too
+    short for that after both.
+    """
+    line = Line(0)
+    stored = _chunk(line, segment, wide=wide)
+    later = FREE + segment.fetched
+    if stored > later:
+        return later, WRITE
+    return LATER, LATER + 1 + WRITE
+
+
+def _chunk(line: Line, segment: Segment, *, wide: bool) -> int:
+    """Fetch and passes of a chunk; gives the edge at which the way to the result row opens."""
     start = line.now
     line.route(write=False)
     line.read_rows(IN_REGISTER, segment.fetched, 0)
@@ -85,17 +123,7 @@ def vector_program(
         code.emit(one)
     code.close()
     line.wait_until(max(line.now, code.last_write - 3))
-    stored = line.now
-    line.route(write=True)
-    line.write_rows(OUT_REGISTER, 1, OUT_BLOCK)
-    line.step_register(OUT_REGISTER, 1)
-    if rounds > 1:
-        # The other row of cells writes to the near tile 6 edges later; a tile that is still
-        # busy would lose the next read.
-        line.wait_until(stored + LATER + 7)
-    line.end_loop()
-    line.wait_until(line.now + 2)
-    return line.finish(), line.now - 1
+    return line.now
 
 
 class _Passes:
