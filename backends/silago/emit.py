@@ -224,6 +224,8 @@ class _Writer:
                     "inputs": list(one.inputs),
                     "outputs": list(one.outputs),
                     "rows": one.rows,
+                    "fixed": one.fixed if task.repeats else 0,
+                    "base": task.base(one),
                     "cells": dealt.cells,
                     "rounds": dealt.rounds,
                     "runs": dealt.runs,

@@ -50,13 +50,16 @@ def add(total: Losses, more: Mapping[str, float]) -> None:
         total[kind] = total.get(kind, 0) + cycles
 
 
-def of_task(task: MatrixTask | VectorTask, frames: int) -> Losses:
-    """Cycles by kind of a phase over a number of vectors.
+def of_task(task: MatrixTask | VectorTask, frames: int, *, again: bool = False) -> Losses:
+    """Cycles by kind of a phase over a number of vectors, or of its later executions in a loop.
 
     Raises:
         MohaqError: as `of_program`.
     """
-    counts = task.counts(frames)
+    if isinstance(task, VectorTask):
+        counts = task.counts(frames, again=again)
+    else:
+        counts = task.counts(frames)
     found: Losses = {}
     others = counts["cycles"] - counts["run_cycles"] - counts["load_cycles"]
     if isinstance(task, MatrixTask):
@@ -94,7 +97,8 @@ def _block(block: Block, fabric: Fabric, frames: int, times: int, *, once: bool)
     for op in phases(block):
         task = task_of(op, fabric)
         keeps = once and task.keeps_program(frames)
-        for kind, cycles in of_task(task, frames).items():
-            kept = keeps and kind.startswith("programs")
-            add(total, {kind: cycles if kept else cycles * times})
+        add(total, of_task(task, frames))
+        for kind, cycles in of_task(task, frames, again=True).items():
+            if not (keeps and kind.startswith("programs")):
+                add(total, {kind: cycles * (times - 1)})
     return total

@@ -6,7 +6,7 @@ A pass is one DPU mode over the elements of a chunk. Values are numbered; a segm
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import networkx as nx
@@ -59,11 +59,16 @@ class Placed:
 
 @dataclass(frozen=True)
 class Segment:
-    """Passes that run without the host in between."""
+    """Passes that run without the host in between.
+
+    The first `fixed` rows of inputs hold values that do not change from one run to the next. An
+    input may stand twice, to fill such a row.
+    """
 
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     passes: tuple[Placed, ...]
+    fixed: int = 0
 
     @property
     def rows(self) -> int:
@@ -117,7 +122,12 @@ def _changes(one: Pass, *, product: bool) -> bool:
 
 
 def segments(
-    passes: Sequence[Pass], results: Iterable[int], words: int, *, wide: bool
+    passes: Sequence[Pass],
+    results: Iterable[int],
+    words: int,
+    *,
+    wide: bool,
+    fixed: Collection[int] = (),
 ) -> tuple[Segment, ...]:
     """Cut passes into segments.
 
@@ -126,6 +136,7 @@ def segments(
         results: values that are needed after the last pass.
         words: instruction words that the passes of a segment may take.
         wide: whether products need no change of format.
+        fixed: inputs that do not change from one run to the next.
 
     Raises:
         MohaqError: a single pass does not fit, which no program has.
@@ -139,7 +150,7 @@ def segments(
         stop = start + 1
         while stop <= len(passes):
             later = final | {v for p in passes[stop:] for v in p.reads}
-            one = _segment(passes[start:stop], later)
+            one = _segment(passes[start:stop], later, fixed)
             if one is None or word_count(one.passes, wide=wide) > words:
                 # More passes may need fewer results; a few more are worth a look.
                 if stop - start > MOST_INPUTS:
@@ -166,10 +177,23 @@ def word_count(passes: Sequence[Placed], *, wide: bool) -> int:
     return total + (2 if product else 0)
 
 
-def _segment(passes: Sequence[Pass], later: set[int]) -> Segment | None:
+def _rows(inputs: Sequence[int], fixed: Collection[int]) -> tuple[tuple[int, ...], int]:
+    """Inputs in the order of their slots, and rows of fixed ones; never more rows than needed."""
+    still = [v for v in inputs if v in fixed]
+    other = [v for v in inputs if v not in fixed]
+    filled = -(-len(still) // PER_ROW)
+    if filled + -(-len(other) // PER_ROW) > -(-len(inputs) // PER_ROW):
+        return (*still, *other), len(still) // PER_ROW
+    if other:
+        still += still[:1] * (filled * PER_ROW - len(still))
+    return (*still, *other), filled
+
+
+def _segment(passes: Sequence[Pass], later: set[int], fixed: Collection[int]) -> Segment | None:
     """Slots for a run of passes, or None when they do not fit."""
     inside = {p.result for p in passes}
-    inputs = tuple(dict.fromkeys(v for p in passes for v in p.reads if v not in inside))
+    read = tuple(dict.fromkeys(v for p in passes for v in p.reads if v not in inside))
+    inputs, still = _rows(read, fixed)
     outputs = tuple(p.result for p in passes if p.result in later)
     if len(inputs) > MOST_INPUTS or not 1 <= len(outputs) <= MOST_OUTPUTS:
         return None
@@ -188,4 +212,4 @@ def _segment(passes: Sequence[Pass], later: set[int]) -> Segment | None:
         else:
             slot[one.result] = free.pop(0)
         placed.append(Placed(one.mode, a, b, slot[one.result], one.shift))
-    return Segment(inputs, outputs, tuple(placed))
+    return Segment(inputs, outputs, tuple(placed), still)

@@ -257,12 +257,17 @@ class MatrixTask:
 
 @dataclass(frozen=True)
 class VectorTask:
-    """Passes over vectors of one extent; values are numbered inputs first."""
+    """Passes over vectors of one extent; values are numbered inputs first.
+
+    fixed: inputs that are the same in every execution of the phase. They stay in the tiles when
+    nothing else runs in between (`repeats`).
+    """
 
     fabric: Fabric
     extent: int
     passes: tuple[Pass, ...]
     results: tuple[int, ...]
+    fixed: frozenset[int] = frozenset()
 
     @property
     def wide(self) -> bool:
@@ -272,7 +277,31 @@ class VectorTask:
     @cached_property
     def segments(self) -> tuple[Segment, ...]:
         """The program segments."""
-        return segments(in_order(self.passes), self.results, PASS_WORDS, wide=self.wide)
+        ordered, wide = in_order(self.passes), self.wide
+        return segments(ordered, self.results, PASS_WORDS, wide=wide, fixed=self.fixed)
+
+    @cached_property
+    def bases(self) -> tuple[int, ...] | None:
+        """First tile rows of segments that leave each other's rows alone; None: no room."""
+        found, free = [], 0
+        for one in self.segments:
+            dealt = self.deal(one)
+            found.append(free)
+            free += dealt.rounds * (one.rows + self.fabric.rows)
+            if dealt.runs > 1 or free > self.fabric.tile_depth:
+                return None
+        return tuple(found)
+
+    @property
+    def repeats(self) -> bool:
+        """Whether rows of fixed inputs stay from one execution to the next."""
+        return self.bases is not None and any(s.fixed for s in self.segments)
+
+    def base(self, segment: Segment) -> int:
+        """First tile row of a segment."""
+        if not self.repeats or self.bases is None:
+            return 0
+        return self.bases[self.segments.index(segment)]
 
     @property
     def programs(self) -> int:
@@ -287,14 +316,21 @@ class VectorTask:
         """Programs of a segment."""
         dealt = self.deal(segment)
         places = [place(self.fabric.cols, i) for i in range(dealt.cells)]
-        return coded(lambda row: vector_program(segment, dealt.rounds, row, wide=self.wide), places)
+        base = self.base(segment)
+        return coded(
+            lambda row: vector_program(segment, dealt.rounds, row, wide=self.wide, base=base),
+            places,
+        )
 
     def keeps_program(self, frames: int) -> bool:  # noqa: ARG002
         """Whether all runs of `frames` vectors have one program."""
         return self.programs == 1
 
-    def counts(self, frames: int) -> dict[str, int]:
-        """Counters of `frames` vectors one after the other."""
+    def counts(self, frames: int, *, again: bool = False) -> dict[str, int]:
+        """Counters of `frames` vectors one after the other.
+
+        again: an execution after the first one of a loop.
+        """
         found = dict.fromkeys(
             (
                 "cycles",
@@ -316,9 +352,14 @@ class VectorTask:
             run = code.cycles(f)
             found["run_cycles"] += run * times
             found["load_cycles"] += code.words
-            found["port_rows"] += each * (one.rows + 1) * times
+            first = each * one.rows
+            moved = each * (one.rows - one.fixed) if self.repeats else first
+            if again:
+                first = moved
+            found["port_rows"] += first + moved * (times - 1) + each * times
             port = Port(f)
-            found["cycles"] += waited(port, [Step(each * one.rows, 0, each, run)], times)
+            found["cycles"] += waited(port, [Step(first, 0, each, run)], 1)
+            found["cycles"] += waited(port, [Step(moved, 0, each, run)], times - 1)
             found["cycles"] += run * times + port.after() + code.words
             found["sram_bits_read"] += each * one.fetched * f.row_bits * times
             found["sram_bits_written"] += each * f.row_bits * times

@@ -73,14 +73,17 @@ def deal(fabric: Fabric, extent: int, rows: int) -> Rounds:
 
 @cache
 def vector_program(
-    segment: Segment, rounds: int, row: int, *, wide: bool
+    segment: Segment, rounds: int, row: int, *, wide: bool, base: int = 0
 ) -> tuple[tuple[Instruction, ...], int]:
-    """(instructions of a cell in a row, decode edge of HALT without skew)."""
+    """(instructions of a cell in a row, decode edge of HALT without skew).
+
+    base: tile row of the first input; results follow the inputs of all rounds.
+    """
     later, wait = turns(segment, wide=wide)
     line = Line(row, later)
     line.connect()
-    line.set_register(IN_REGISTER, 0)
-    line.set_register(OUT_REGISTER, rounds * (segment.rows + row))
+    line.set_register(IN_REGISTER, base)
+    line.set_register(OUT_REGISTER, base + rounds * (segment.rows + row))
     line.put(BwConfig(int(Bw.INT16)))
     line.loop(rounds)
     stored = _chunk(line, segment, wide=wide)

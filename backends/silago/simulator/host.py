@@ -49,6 +49,8 @@ class Host:
             name: dict.fromkeys(self.names, 0) for name in data["layers"]
         }
         self.loaded: object = None
+        self.held: set[object] = set()
+        """Segments whose rows of fixed inputs lie in the tiles."""
 
     def run(self, inputs: Sequence[Ints]) -> tuple[Ints, ...]:
         """Values of the program's results."""
@@ -145,33 +147,49 @@ class Host:
             self._load(row, segment["program"], (id(row), number))
             port = Port(self.fabric)
             for frame in range(frames):
-                self._segment(row, segment, held, frame, extent, port)
+                key = (id(row), number)
+                stays = segment["fixed"] if key in self.held else 0
+                self._segment(row, segment, held, frame, extent, port, stays)
+                if segment["fixed"]:
+                    self.held.add(key)
             self._wait(row, port.after())
         return tuple(held[n].reshape(*lead, extent) for n in row["kept"])
 
     def _segment(
-        self, row: Row, segment: Row, held: dict[int, Ints], frame: int, extent: int, port: Port
+        self,
+        row: Row,
+        segment: Row,
+        held: dict[int, Ints],
+        frame: int,
+        extent: int,
+        port: Port,
+        stays: int,
     ) -> None:
+        """One vector; the first `stays` rows of every chunk are in the tiles already."""
         cells, rounds, runs = segment["cells"], segment["rounds"], segment["runs"]
         inputs, outputs, height = segment["inputs"], segment["outputs"], segment["rows"]
+        base = segment["base"]
         room = runs * rounds * cells * ELEMENTS
         given = np.zeros((4 * height, room), dtype=np.int16)
         for slot, n in enumerate(inputs):
             given[slot, :extent] = held[n][frame]
         # [row, slot, run, round, cell, element] -> [run, cell, round, row, word]
         image = given.reshape(height, 4, runs, rounds, cells, ELEMENTS)
-        image = image.transpose(2, 4, 3, 0, 1, 5).reshape(runs, cells, rounds * height, CHUNK)
+        image = image.transpose(2, 4, 3, 0, 1, 5).reshape(runs, cells, rounds, height, CHUNK)
         found = np.zeros((runs, cells, rounds, CHUNK), dtype=np.int16)
         for run in range(runs):
-            self._wait(row, port.before(cells * rounds * height))
+            moved = cells * rounds * (height - stays)
+            self._wait(row, port.before(moved))
             for cell in range(cells):
-                tile = divmod(cell, self.fabric.cols)
-                self.state.sram[(*tile, slice(0, rounds * height))] = image[run, cell]
+                tile = self.state.sram[divmod(cell, self.fabric.cols)]
+                chunks = tile[base : base + rounds * height].reshape(rounds, height, CHUNK)
+                chunks[:, stays:] = image[run, cell, :, stays:]
             cycles = self._start(row, segment["program"], cells, self.fabric.cols)
             port.ran(cycles, cells * rounds)
-            self._count(row["layer"], "port_rows", cells * rounds * (height + 1))
+            self._count(row["layer"], "port_rows", moved + cells * rounds)
             for cell in range(cells):
-                found[run, cell] = self._results(cell, self.fabric.cols, rounds * height, rounds)
+                at = base + rounds * height
+                found[run, cell] = self._results(cell, self.fabric.cols, at, rounds)
         words = found.reshape(runs, cells, rounds, 4, ELEMENTS).transpose(3, 0, 2, 1, 4)
         for slot, n in enumerate(outputs):
             held[n][frame] = words[slot].reshape(-1)[:extent]
@@ -191,6 +209,7 @@ class Host:
         emitted = len(row["yield"]) - len(states)
         outs: list[list[Ints]] = [[] for _ in range(emitted)]
         self.loaded = None
+        self.held.clear()
         for step in range(steps):
             t = steps - 1 - step if row["reverse"] else step
             inner = dict(values)
