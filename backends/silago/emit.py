@@ -29,6 +29,7 @@ from mohaq.backends.silago.isa.words import addresses
 from mohaq.backends.silago.machine import Fabric
 from mohaq.backends.silago.module import keeps_program, layer_of, layers, sizes, task_of
 from mohaq.backends.silago.schedule.line import words_of
+from mohaq.backends.silago.schedule.matrix import late
 from mohaq.backends.silago.schedule.tasks import Code, MatrixTask, VectorTask
 from mohaq.backends.silago.timeline import timeline
 from mohaq.compiler.diagnostics import MohaqError
@@ -199,6 +200,7 @@ class _Writer:
             "chunks": at.chunks,
             "parts": [list(p) for p in at.parts],
             "input_row": at.input_row,
+            "late": [late(r, weights=False) for r in range(self.fabric.rows)],
             "turn": at.turn,
             "turns": {n: list(self.codes[bands[0][0]].turns) for n, bands in programs.items()},
             "result_row": at.result_row,

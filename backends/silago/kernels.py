@@ -7,7 +7,7 @@ fabric (`python -m mohaq.tools.vectors silago --export`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,6 @@ from mohaq.backends.silago.schedule.line import words_of
 from mohaq.backends.silago.schedule.matrix import (
     CHUNK,
     OUT_BLOCK,
-    MatrixRun,
     late,
     layout,
     matrix_program,
@@ -62,17 +61,18 @@ def matvec(fabric: Fabric, weights: Words, x: Words, bits: int, *, q411: bool = 
     """
     rows, features = weights.shape
     lanes = fabric.lanes(bits)
-    task = MatrixTask(fabric, rows, features, bits, (Band(0, ((0, rows),)),))
-    groups = -(-rows // lanes)
     vectors = np.atleast_2d(x)
-    at = layout(fabric, features, bits, -(-groups // task.cells), drained=False)
+    pairs = len(vectors) == 2
+    task = MatrixTask(fabric, rows, features, bits, (Band(0, ((0, rows),)),), pairs)
+    groups = -(-rows // lanes)
+    at = layout(fabric, features, bits, [-(-groups // task.cells)], drained=False)
     fits = len(at.parts) == 1 and not at.turn and at.groups * task.cells >= groups
     if not fits or vectors.shape not in {(1, features), (2, features)}:
         raise MohaqError(f"a product of {rows} x {features} does not fit one run")
-    if len(vectors) == 2 and not task.paired:
+    if pairs and not task.paired:
         raise MohaqError(f"a product with {rows} rows has no pair of cells")
-    run = MatrixRun(at, 0, bits, 0, wide=False, vectors=len(vectors), q411=q411)
     task.__dict__["place"] = at
+    run = replace(task.run(0, 0, len(vectors)), shift=0, wide=False, q411=q411)
     image = weight_rows(weights, task)[0]
     programs, tiles = {}, {}
     for number, (row, col) in enumerate(task.places):

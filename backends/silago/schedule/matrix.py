@@ -9,7 +9,7 @@ that of row 1; each multiplies its own weights, which are fetched once for both 
 still reads two words a cycle and now makes two products of them.
 
 Both cells of a column read at the same edges, but share the bus that rows arrive over. So rows
-arrive 0, 1, 2, 3 edges late (weights and input of row 0, then of row 1), and as many words at the
+arrive 0, 1, 6, 7 edges late (weights and input of row 0, then of row 1), and as many words at the
 front of a row belong to the next chunk: `late`.
 
 Edges of a group, from its first operand s to its last one e: the stream is decoded at s - 12, r0 at
@@ -20,7 +20,7 @@ e - 1. Without it, the second sum of a pair comes to w1 by an SWB at e, and is s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -59,6 +59,10 @@ LONGEST_PATTERN = 64
 RUN_EDGES = 50
 """Edges that a run takes beside its groups, about; decides how many groups a run has."""
 
+TURN_GAP = 2
+"""Edges without operands between halves of a group: the second stream is decoded once row 1 has
+the last rows of the first one."""
+
 FIRST_ROWS = 4
 """Rows that a run fetches before its groups."""
 
@@ -70,9 +74,13 @@ DRAIN = Mode.MODE_6
 """Our extension: shows the accumulators one by one, shifted and clamped to 16 bits."""
 
 
+SPACING = 6
+"""Edges from the rows that a cell of row 0 receives to those of row 1, over the same bus."""
+
+
 def late(row: int, *, weights: bool) -> int:
     """Words at the front of a memory row that belong to the next chunk."""
-    return 2 * row + (0 if weights else 1)
+    return SPACING * row + (0 if weights else 1)
 
 
 @dataclass(frozen=True)
@@ -120,9 +128,9 @@ class Layout:
 
 
 def layout(
-    fabric: Fabric, features: int, bits: int, groups: int, *, drained: bool = True
+    fabric: Fabric, features: int, bits: int, groups: Sequence[int], *, drained: bool = True
 ) -> Layout:
-    """Place a product of `groups` groups a cell.
+    """Place a product whose bands have `groups` groups a cell.
 
     drained: packed lanes leave one by one, a word each; otherwise a word holds all of them.
 
@@ -154,9 +162,13 @@ def layout(
     return Layout(chunks, ((0, chunks),), _most_even(groups, most, period), words)
 
 
-def _most_even(groups: int, most: int, period: int) -> int:
-    """Groups of a run for the fewest edges in all."""
-    return min(range(most, 0, -1), key=lambda g: -(-groups // g) * (g * period + RUN_EDGES))
+def _most_even(groups: Sequence[int], most: int, period: int) -> int:
+    """Groups of a run for the fewest edges of all bands."""
+
+    def edges(each: int) -> int:
+        return sum(-(-n // each) for n in groups) * (each * period + RUN_EDGES)
+
+    return min(range(most, 0, -1), key=edges)
 
 
 def _keeps_up(fabric: Fabric) -> bool:
@@ -178,6 +190,8 @@ class MatrixRun:
     """1, or 2 for a pair of cells and both lanes of their datapaths."""
     q411: bool = True
     """Whether 16-bit sums of faithful numerics leave in Q4.11 (shifted by 12) or in int16."""
+    alone: bool = False
+    """Whether only cells of row 0 work."""
 
     @property
     def drained(self) -> bool:
@@ -207,7 +221,7 @@ class MatrixRun:
     @property
     def gap_edges(self) -> int:
         """Edges without operands between those of a run, the last group's included."""
-        return self.place.groups * (self.gap + int(self.place.turn > 0))
+        return self.place.groups * (self.gap + (TURN_GAP if self.place.turn else 0))
 
     @property
     def last_store(self) -> int:
@@ -255,8 +269,10 @@ def matrix_program(run: MatrixRun, row: int) -> Made:
     registers = run.many and not place.turn
     line = Line(row)
     _begin(line, run)
-    # Row 1 lags by one edge, so it is one ahead here.
-    line.wait_until(max(16 - row, line.now + (0 if row else 1) + int(run.many)) - int(run.many))
+    # The tile is free 12 edges after the first fetch. Row 1 fetches 4 edges later, and lags by one
+    # edge, so that it is one ahead here.
+    loop, ahead = int(run.many), 0 if row or run.alone else 1
+    line.wait_until(max(13 if run.alone else 17 - row, line.now + ahead + loop) - loop)
     if run.many:
         line.loop(place.groups)
     start = line.now + AHEAD
@@ -279,14 +295,13 @@ def matrix_program(run: MatrixRun, row: int) -> Made:
     if registers:
         line.step_register(W_REGISTER, chunks)
         line.step_register(X_REGISTER, -chunks)
-    turn = end + 2
+    turn = end + 1 + TURN_GAP
     if place.turn:
-        # One edge without operands: r0 and r1 go on at one edge, but are not decoded at one.
         line.wait_until(turn - AHEAD)
         _stream(line, chunks - half, place.input_row + half)
         line.wait_until(end)
-        line.put(_operand(Port.R0, W_BLOCK, chunks - half, 1))
-        line.put(_operand(Port.R1, X_BLOCK, chunks - half, 0))
+        line.put(_operand(Port.R0, W_BLOCK, chunks - half, TURN_GAP))
+        line.put(_operand(Port.R1, X_BLOCK, chunks - half, TURN_GAP - 1))
         end = turn + CHUNK * (chunks - half) - 1
     after = end + 1 + run.gap - AHEAD
     if run.ends:
@@ -324,6 +339,7 @@ def _begin(line: Line, run: MatrixRun) -> None:
         lambda: line.connect_operand(Sink.IN1, 0 if run.vectors == 2 else row, 1),
         lambda: line.connect_result(0),
         lambda: line.put(BwConfig(int(run.format))),
+        lambda: line.connect_operand(Sink.IN0, row, 0),
     ]
     if row:
         for one in early:
@@ -346,7 +362,6 @@ def _begin(line: Line, run: MatrixRun) -> None:
     if not row:
         for one in early:
             one()
-    line.connect_operand(Sink.IN0, row, 0)
     if run.vectors == 2:
         line.connect_operand(Sink.IN2, row, 0)
         line.connect_operand(Sink.IN3, 1, 1)

@@ -110,13 +110,17 @@ class Band:
 
 @dataclass(frozen=True)
 class MatrixTask:
-    """y = W x on a fabric, band after band."""
+    """y = W x on a fabric, band after band.
+
+    pairs: whether two vectors can be multiplied at once. Then whole columns work.
+    """
 
     fabric: Fabric
     rows: int
     features: int
     bits: int
     bands: tuple[Band, ...]
+    pairs: bool = True
 
     @property
     def lanes(self) -> int:
@@ -130,7 +134,7 @@ class MatrixTask:
     @property
     def columns(self) -> int:
         """Columns at work."""
-        return -(-self.cells // self.fabric.rows)
+        return -(-self.cells // self.fabric.rows) if self.pairs else self.fabric.cols
 
     @property
     def cells(self) -> int:
@@ -139,7 +143,7 @@ class MatrixTask:
         Whole columns, because both cells of a column work on two vectors; or a single cell.
         """
         groups = max(self._groups(b) for b in self.bands)
-        rows = self.fabric.rows
+        rows = self.fabric.rows if self.pairs else 1
         return min(self.fabric.cells, rows * -(-groups // rows)) if groups > 1 else 1
 
     @property
@@ -150,13 +154,13 @@ class MatrixTask:
     @property
     def paired(self) -> bool:
         """Whether two vectors are multiplied at once."""
-        return self.cells > 1
+        return self.pairs and self.cells > 1
 
     @cached_property
     def place(self) -> Layout:
         """Rows of the tiles."""
-        most = max(-(-self._groups(b) // self.cells) for b in self.bands)
-        return layout(self.fabric, self.features, self.bits, most)
+        groups = [-(-self._groups(b) // self.cells) for b in self.bands]
+        return layout(self.fabric, self.features, self.bits, groups)
 
     @property
     def runs(self) -> tuple[int, ...]:
@@ -183,7 +187,8 @@ class MatrixTask:
         """A run for one vector, or for two."""
         wide = self.fabric.numerics == "wide_acc"
         shift = self.bands[band].shift if wide else 0
-        return MatrixRun(self.place, part, self.bits, shift, wide, vectors)
+        alone = all(row == 0 for row, _ in self.places)
+        return MatrixRun(self.place, part, self.bits, shift, wide, vectors, alone=alone)
 
     def code(self, band: int, part: int, vectors: int = 1) -> Code:
         """Programs of a run for one vector, or for two."""

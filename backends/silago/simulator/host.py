@@ -242,7 +242,7 @@ class _Product:
         at = slice(row["input_row"], row["input_row"] + row["chunks"])
         for cell in range(cells):
             height, col = divmod(cell, row["columns"])
-            rows = self._input_rows(x[min(height, len(x) - 1)], late=2 * height + 1)
+            rows = self._input_rows(x[min(height, len(x) - 1)], row["late"][height])
             host.state.sram[height, col, at] = rows
         y = np.zeros((len(x), row["rows"]), dtype=np.int64)
         done = 0

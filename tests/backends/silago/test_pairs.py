@@ -162,6 +162,23 @@ def test_halves_of_long_groups_take_turns(bits: int, rows: int, width: int, tmp_
             assert plain.measured == done.measured
 
 
+def test_halves_that_come_at_another_time_are_noticed(tmp_path: Path) -> None:
+    """Too early they replace what is still read, too late they are not there."""
+    legal, _ = emitted(linear(70, 1000), "silago-mohaq", 16, tmp_path)
+    inputs = random_inputs(legal, 2, 1)
+    good = BACKEND.simulate(tmp_path, inputs, Options()).outputs[0]
+    path = tmp_path / "manifest.json"
+    manifest = json.loads(path.read_text())
+    phase = next(o for o in manifest["ops"] if o["op"] == "matrix")
+    right = phase["turns"]["2"]
+    assert len(right) == 2 * phase["groups"] - 1 > 1
+    for off, same in ((-8, True), (0, True), (-40, False), (16, False)):
+        phase["turns"]["2"] = [edge + off for edge in right]
+        path.write_text(json.dumps(manifest))
+        found = BACKEND.simulate(tmp_path, inputs, Options()).outputs[0]
+        assert np.array_equal(found, good) == same, off
+
+
 def test_rows_of_weights_are_read_once_for_two_vectors(tmp_path: Path) -> None:
     legal, _ = emitted(linear(128, 64), "silago-mohaq", 8, tmp_path)
     one, two = (
