@@ -226,6 +226,7 @@ class _Writer:
                     "inputs": list(one.inputs),
                     "outputs": list(one.outputs),
                     "rows": one.rows,
+                    "width": one.width,
                     "fixed": one.fixed if task.repeats else 0,
                     "base": task.base(one),
                     "cells": dealt.cells,

@@ -22,7 +22,6 @@ from mohaq.backends.silago.schedule.matrix import (
     layout,
     matrix_program,
 )
-from mohaq.backends.silago.schedule.passes import CHUNK as ELEMENTS
 from mohaq.backends.silago.schedule.passes import Pass
 from mohaq.backends.silago.schedule.tasks import Band, MatrixTask, VectorTask, place
 from mohaq.backends.silago.schedule.vector import OUT_BLOCK as STORED_BLOCK
@@ -123,11 +122,11 @@ def elementwise(
     if dealt.runs != 1:
         raise MohaqError(f"vectors of {extent} elements do not fit one run")
     programs, tiles, results = {}, {}, []
-    room = dealt.rounds * dealt.cells * ELEMENTS
-    given = np.zeros((4 * segment.rows, room), dtype=np.int64)
+    room = dealt.rounds * dealt.cells * segment.width
+    given = np.zeros((segment.per_row * segment.rows, room), dtype=np.int64)
     for slot, n in enumerate(segment.inputs):
         given[slot, :extent] = values[n]
-    shaped = given.reshape(segment.rows, 4, dealt.rounds, dealt.cells, ELEMENTS)
+    shaped = given.reshape(segment.rows, segment.per_row, dealt.rounds, dealt.cells, segment.width)
     for number in range(dealt.cells):
         row, col = place(fabric.cols, number)
         code = vector_program(segment, dealt.rounds, row, wide=task.wide)[0]
@@ -137,5 +136,5 @@ def elementwise(
                 words = shaped[height, :, step, number].reshape(-1)
                 tiles[row, col, step * segment.rows + height] = tuple(int(w) for w in words)
         first = CHUNK * STORED_BLOCK
-        results += [(row, col, first + ELEMENTS * n) for n in range(len(segment.outputs))]
+        results += [(row, col, first + segment.width * n) for n in range(len(segment.outputs))]
     return Kernel(programs, tiles, tuple(results))

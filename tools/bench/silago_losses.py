@@ -13,7 +13,6 @@ from xdsl.ir import Block
 from mohaq.backends.base import Workload
 from mohaq.backends.silago.machine import Fabric
 from mohaq.backends.silago.module import keeps_program, phases, task_of
-from mohaq.backends.silago.schedule.passes import CHUNK
 from mohaq.backends.silago.schedule.tasks import MatrixTask, VectorTask
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import qnn
@@ -82,7 +81,7 @@ def of_task(task: MatrixTask | VectorTask, frames: int, *, again: bool = False) 
         slots = 0
         for one in task.segments:
             dealt = task.deal(one)
-            slots += len(one.passes) * CHUNK * dealt.rounds * dealt.runs * frames
+            slots += len(one.passes) * one.width * dealt.rounds * dealt.runs * frames
         found["elements"] = slots
         found["issue, fetch, store of elements"] = counts["run_cycles"] - slots
         found["programs of elements"] = counts["load_cycles"]

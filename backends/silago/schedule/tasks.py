@@ -25,16 +25,15 @@ from mohaq.backends.silago.schedule.matrix import (
     matrix_program,
 )
 from mohaq.backends.silago.schedule.passes import (
-    CHUNK as ELEMENTS,
-)
-from mohaq.backends.silago.schedule.passes import (
     NACU_MODES,
+    WIDTHS,
     Pass,
     Segment,
     in_order,
     segments,
 )
 from mohaq.backends.silago.schedule.vector import PASS_WORDS, Rounds, deal, vector_program
+from mohaq.compiler.diagnostics import MohaqError
 
 Program = tuple[Instruction, ...]
 
@@ -283,7 +282,29 @@ class VectorTask:
     def segments(self) -> tuple[Segment, ...]:
         """The program segments."""
         ordered, wide = in_order(self.passes), self.wide
-        return segments(ordered, self.results, PASS_WORDS, wide=wide, fixed=self.fixed)
+        ways = []
+        for width in WIDTHS:
+            try:
+                ways.append(
+                    segments(
+                        ordered, self.results, PASS_WORDS, wide=wide, fixed=self.fixed, width=width
+                    )
+                )
+            except MohaqError:
+                if width == WIDTHS[0]:
+                    raise
+        return min(ways, key=self._cycles)
+
+    def _cycles(self, ways: tuple[Segment, ...]) -> int:
+        """Cycles of runs, programs and rows that change, for one vector."""
+        total = 0
+        for one in ways:
+            dealt = self.deal(one)
+            code = self._code(one, 0)
+            moved = dealt.rounds * dealt.cells * (one.rows - one.fixed + 1)
+            run = code.cycles(self.fabric) + Port(self.fabric).cycles(moved)
+            total += code.words + run * dealt.runs
+        return total
 
     @cached_property
     def bases(self) -> tuple[int, ...] | None:
@@ -315,13 +336,15 @@ class VectorTask:
 
     def deal(self, segment: Segment) -> Rounds:
         """How the elements are dealt to the cells in a segment."""
-        return deal(self.fabric, self.extent, segment.rows)
+        return deal(self.fabric, self.extent, segment.rows, segment.width)
 
     def code(self, segment: Segment) -> Code:
         """Programs of a segment."""
+        return self._code(segment, self.base(segment))
+
+    def _code(self, segment: Segment, base: int) -> Code:
         dealt = self.deal(segment)
         places = [place(self.fabric.cols, i) for i in range(dealt.cells)]
-        base = self.base(segment)
         return coded(
             lambda row: vector_program(segment, dealt.rounds, row, wide=self.wide, base=base),
             places,
@@ -370,5 +393,5 @@ class VectorTask:
             found["sram_bits_written"] += each * f.row_bits * times
             for p in one.passes:
                 kind = "nonlinear" if p.mode in NACU_MODES else "elementwise"
-                found[kind] += each * ELEMENTS * times
+                found[kind] += each * one.width * times
         return found

@@ -23,7 +23,6 @@ from mohaq.backends.silago.legalize.numerics import Q411_SHIFT
 from mohaq.backends.silago.machine import Fabric
 from mohaq.backends.silago.schedule.line import LATER, MOST_TRIPS, Line
 from mohaq.backends.silago.schedule.passes import (
-    CHUNK,
     NACU_MODES,
     PRODUCT_MODES,
     Placed,
@@ -58,12 +57,12 @@ class Rounds:
     runs: int
 
 
-def deal(fabric: Fabric, extent: int, rows: int) -> Rounds:
-    """Chunks of a vector of `extent` elements; `rows` input rows and one result row a chunk.
+def deal(fabric: Fabric, extent: int, rows: int, width: int) -> Rounds:
+    """Chunks of `width` elements of a vector; `rows` input rows and one result row a chunk.
 
     Results of both cells of a column lie in the near tile.
     """
-    chunks = -(-extent // CHUNK)
+    chunks = -(-extent // width)
     cells = min(fabric.cells, chunks)
     each = -(-chunks // cells)
     most = min(MOST_TRIPS, fabric.tile_depth // (rows + fabric.rows))
@@ -121,7 +120,7 @@ def _chunk(line: Line, segment: Segment, *, wide: bool) -> int:
     line.read_rows(IN_REGISTER, segment.fetched, 0)
     line.step_register(IN_REGISTER, segment.rows)
     last_block = start + 10 + segment.fetched - 1
-    code = _Passes(line, last_block - 1, wide=wide)
+    code = _Passes(line, last_block - 1, segment.width, wide=wide)
     for one in segment.passes:
         code.emit(one)
     code.close()
@@ -132,8 +131,9 @@ def _chunk(line: Line, segment: Segment, *, wide: bool) -> int:
 class _Passes:
     """Emits passes at their earliest edges."""
 
-    def __init__(self, line: Line, first: int, *, wide: bool) -> None:
+    def __init__(self, line: Line, first: int, width: int, *, wide: bool) -> None:
         self.line = line
+        self.width = width
         self.earliest = first
         self.wide = wide
         self.last_operand = first
@@ -157,12 +157,12 @@ class _Passes:
         shift = one.shift & 63 if self.wide else 0
         line.put(Dpu(mode=int(one.mode), shift=shift))
         first = line.now + (2 if two else 1)
-        line.put(_access(Port.R0, one.a, delay=int(two)))
+        line.put(self._access(Port.R0, one.a, delay=int(two)))
         if one.b is not None:
-            line.put(_access(Port.R1, one.b))
-        line.put(_access(Port.W1, one.result))
-        self.last_operand = first + CHUNK - 1
-        self.last_write = first + CHUNK
+            line.put(self._access(Port.R1, one.b))
+        line.put(self._access(Port.W1, one.result))
+        self.last_operand = first + self.width - 1
+        self.last_write = first + self.width
         self.earliest = self.last_operand
         if one.mode in PRODUCT_MODES | NACU_MODES:
             self.settled = self.last_operand + 1
@@ -188,6 +188,6 @@ class _Passes:
         if self.product:
             self._change(product=False)
 
-
-def _access(port: Port, slot: int, delay: int = 0) -> Refi:
-    return Refi(port_no=int(port), init_addr=CHUNK * slot, l1_iter=CHUNK - 1, init_delay=delay)
+    def _access(self, port: Port, slot: int, delay: int = 0) -> Refi:
+        at, last = self.width * slot, self.width - 1
+        return Refi(port_no=int(port), init_addr=at, l1_iter=last, init_delay=delay)

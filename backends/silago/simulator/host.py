@@ -23,7 +23,6 @@ Row = Mapping[str, Any]
 Engine = Callable[[Fabric, State, Mapping[tuple[int, int], Sequence[int]], Sequence[Delivery]], Run]
 
 CHUNK = 16
-ELEMENTS = 4
 NONLINEAR = ("dpu_sigm", "dpu_tanhyp")
 ELEMENTWISE = ("dpu_add", "dpu_subt", "dpu_mult", "dpu_shift_l", "dpu_shift_r")
 MEASURED = ("macs_16", "macs_8", "macs_4", "sram_bits_read", "sram_bits_written")
@@ -169,12 +168,13 @@ class Host:
         cells, rounds, runs = segment["cells"], segment["rounds"], segment["runs"]
         inputs, outputs, height = segment["inputs"], segment["outputs"], segment["rows"]
         base = segment["base"]
-        room = runs * rounds * cells * ELEMENTS
-        given = np.zeros((4 * height, room), dtype=np.int16)
+        width = segment["width"]
+        slots, room = CHUNK // width, runs * rounds * cells * width
+        given = np.zeros((slots * height, room), dtype=np.int16)
         for slot, n in enumerate(inputs):
             given[slot, :extent] = held[n][frame]
         # [row, slot, run, round, cell, element] -> [run, cell, round, row, word]
-        image = given.reshape(height, 4, runs, rounds, cells, ELEMENTS)
+        image = given.reshape(height, slots, runs, rounds, cells, width)
         image = image.transpose(2, 4, 3, 0, 1, 5).reshape(runs, cells, rounds, height, CHUNK)
         found = np.zeros((runs, cells, rounds, CHUNK), dtype=np.int16)
         for run in range(runs):
@@ -190,7 +190,7 @@ class Host:
             for cell in range(cells):
                 at = base + rounds * height
                 found[run, cell] = self._results(cell, self.fabric.cols, at, rounds)
-        words = found.reshape(runs, cells, rounds, 4, ELEMENTS).transpose(3, 0, 2, 1, 4)
+        words = found.reshape(runs, cells, rounds, slots, width).transpose(3, 0, 2, 1, 4)
         for slot, n in enumerate(outputs):
             held[n][frame] = words[slot].reshape(-1)[:extent]
 

@@ -40,6 +40,18 @@ def test_fixed_values_come_first(count: int, data: st.DataObject) -> None:
     assert (first.a, first.b) == (slots[0], slots[1])
 
 
+@pytest.mark.parametrize(("count", "width"), [(1, 16), (2, 8), (20, 4)])
+def test_the_cheapest_width_is_taken(count: int, width: int) -> None:
+    """Few values leave room for more elements of each."""
+    passes = [Pass(Mode.ADD, n, n + 1, count + n + 1) for n in range(count)]
+    wanted = tuple(p.result for p in passes[:4])
+    task = VectorTask(fabric("silago-mohaq"), 500, tuple(passes), wanted)
+    assert {s.width for s in task.segments} == {width}
+    for one in task.segments:
+        assert len(one.inputs) * width <= 48
+        assert len(one.outputs) * width <= 16
+
+
 def vectors(extent: int) -> VectorTask:
     """Five inputs, of which four are fixed; two segments."""
     passes = [Pass(Mode.ADD, 0, 1, 5)]
