@@ -28,8 +28,8 @@ from mohaq.backends.silago.isa.instructions import Instruction
 from mohaq.backends.silago.isa.words import addresses
 from mohaq.backends.silago.machine import Fabric
 from mohaq.backends.silago.module import keeps_program, layer_of, layers, sizes, task_of
+from mohaq.backends.silago.schedule.layout import late
 from mohaq.backends.silago.schedule.line import words_of
-from mohaq.backends.silago.schedule.matrix import late
 from mohaq.backends.silago.schedule.tasks import Code, MatrixTask, VectorTask
 from mohaq.backends.silago.timeline import timeline
 from mohaq.compiler.diagnostics import MohaqError

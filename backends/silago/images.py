@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from mohaq.backends.silago.schedule.matrix import late
+from mohaq.backends.silago.schedule.layout import late
 from mohaq.backends.silago.schedule.tasks import MatrixTask
 
 

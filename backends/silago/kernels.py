@@ -14,14 +14,9 @@ import numpy.typing as npt
 
 from mohaq.backends.silago.images import weight_rows
 from mohaq.backends.silago.machine import Fabric
+from mohaq.backends.silago.schedule.layout import CHUNK, late, layout
 from mohaq.backends.silago.schedule.line import words_of
-from mohaq.backends.silago.schedule.matrix import (
-    CHUNK,
-    OUT_BLOCK,
-    late,
-    layout,
-    matrix_program,
-)
+from mohaq.backends.silago.schedule.matrix import OUT_BLOCK, matrix_program
 from mohaq.backends.silago.schedule.passes import Pass
 from mohaq.backends.silago.schedule.tasks import Band, MatrixTask, VectorTask, place
 from mohaq.backends.silago.schedule.vector import OUT_BLOCK as STORED_BLOCK

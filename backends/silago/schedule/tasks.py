@@ -15,15 +15,9 @@ from functools import cached_property
 from mohaq.backends.silago.isa.instructions import Instruction
 from mohaq.backends.silago.machine import Fabric
 from mohaq.backends.silago.port import Port
+from mohaq.backends.silago.schedule.layout import CHUNK, Layout, MatrixRun, layout
 from mohaq.backends.silago.schedule.line import words_of
-from mohaq.backends.silago.schedule.matrix import (
-    CHUNK,
-    FIRST_ROWS,
-    Layout,
-    MatrixRun,
-    layout,
-    matrix_program,
-)
+from mohaq.backends.silago.schedule.matrix import FIRST_ROWS, matrix_program
 from mohaq.backends.silago.schedule.passes import (
     NACU_MODES,
     WIDTHS,
