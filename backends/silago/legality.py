@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mohaq.backends.base import Legality, SlotGroup
 from mohaq.backends.silago.machine import Fabric
-from mohaq.backends.silago.schedule.matrix import CHUNK
+from mohaq.backends.silago.schedule.layout import CHUNK
 from mohaq.compiler.analysis.layers import Layer
 from mohaq.compiler.assignment import Slot
 from mohaq.compiler.diagnostics import MohaqError

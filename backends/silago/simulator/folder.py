@@ -16,7 +16,7 @@ from mohaq.backends.silago import counters
 from mohaq.backends.silago.machine import Fabric
 from mohaq.backends.silago.simulator.host import Host, Row
 from mohaq.backends.silago.simulator.run import Engine, run
-from mohaq.backends.silago.simulator.state import Run, State
+from mohaq.backends.silago.simulator.state import Delivery, Run, State
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.files import read_json
 from mohaq.compiler.parameters import ParameterStore
@@ -69,8 +69,13 @@ def _run(
         {r: [int(w, 16) for w in words] for r, words in p.items()} for p in data["programs"]
     ]
 
-    def execute(on: Fabric, state: State, cells: Mapping[tuple[int, int], Sequence[int]]) -> Run:
-        return run(on, cells, state, engine=engine, log=False)
+    def execute(
+        on: Fabric,
+        state: State,
+        cells: Mapping[tuple[int, int], Sequence[int]],
+        deliveries: Sequence[Delivery],
+    ) -> Run:
+        return run(on, cells, state, engine=engine, log=False, deliveries=deliveries)
 
     vectors = {n: np.asarray(integers[n]).astype(np.int64) for n in integers}
     rows = {n: np.asarray(images[n]) for n in images}

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from programs import calibrated, one_cell, one_sru, sequences, sru, tensor
 from searches import labelled
+from silago_values import Inputs, emitted, legalized, random_inputs
 from typer.testing import CliRunner
 
 import mohaq
-from mohaq.backends.base import IllegalAssignment, Options, Simulation, Target, Workload
+from mohaq.backends.base import IllegalAssignment, Options, Simulation, Workload
 from mohaq.backends.silago import BACKEND
 from mohaq.backends.silago.isa.words import decode_all
 from mohaq.backends.silago.machine import fabric_of
@@ -37,32 +37,7 @@ from mohaq.passes.calibrate import calibrate
 from mohaq.passes.lower_to_qnn import lower_to_qnn
 from mohaq.tools.cli import app
 
-Inputs = list[npt.NDArray[np.int64]]
 CASES = [("silago-mohaq", 16), ("silago-mohaq", 8), ("silago-mohaq", 4), ("silago1-nn", 16)]
-
-
-def legalized(program: Program, name: str, bits: int) -> tuple[Program, Target]:
-    target = BACKEND.load_target(name)
-    table = BACKEND.obeyed(calibrated_table(program), target)
-    quantized = program.clone()
-    annotate(quantized, table, table.layer_grids(dict.fromkeys(table.searched(), bits)))
-    return BACKEND.legalize(lower_to_qnn(quantized), target), target
-
-
-def emitted(program: Program, name: str, bits: int, folder: Path) -> tuple[Program, Program]:
-    """(legalized, lowered) of a program that was written to a folder."""
-    legal, target = legalized(program, name, bits)
-    legal.verify()
-    lowered = BACKEND.lower(legal, target, Options())
-    lowered.verify()
-    BACKEND.emit(lowered, folder, target)
-    return legal, lowered
-
-
-def random_inputs(program: Program, steps: int, batch: int, seed: int = 0) -> Inputs:
-    features = sequences_features(program)
-    rng = np.random.default_rng(seed)
-    return [rng.integers(-(1 << 15), 1 << 15, (steps, batch, features))]
 
 
 def sequences_features(program: Program) -> int:

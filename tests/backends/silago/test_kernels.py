@@ -157,6 +157,20 @@ def test_export_and_check(tmp_path: Path) -> None:
         ]
         q411 = "Q4.11" in vector["covers"]
         assert y == expected(np.array(meant["W"]), np.array(meant["x"]), bits, q411=q411)
+    pairs = tmp_path / "pairs.json"
+    command = ["silago", "--export", str(pairs), "--kind", "matvec_pair"]
+    assert runner.invoke(app, command).exit_code == 0
+    for vector in json.loads(pairs.read_text())["vectors"]:
+        meant = vector["intent"]
+        assert vector["profile"] == "silago1-rtl"
+        final = {(r, c, a): v for _, r, c, a, v in vector["rf_writes"]}
+        found = [final[tuple(place)] for place in meant["y_at"]]
+        assert found == [
+            y
+            for x in meant["x"]
+            for y in expected(np.array(meant["W"]), np.array(x), 16, q411=False)
+        ]
+    assert runner.invoke(app, ["silago", str(pairs)]).exit_code == 0
     again = runner.invoke(app, ["silago", str(out)])
     assert again.exit_code == 0, again.output
     wrong = runner.invoke(app, ["silago", "--export", str(out), "--kind", "matvac"])

@@ -105,6 +105,20 @@ def _matvecs(rng: Rng) -> Iterator[Made]:
             yield _matvec(rng, fabric, bits, rows, features, q411=q411)
 
 
+def _pairs(rng: Rng) -> Iterator[Made]:
+    """Two vectors at once on both lanes of int16 datapaths; one pair of cells, some, all."""
+    fabric = fabric_of(load_target("silago1-rtl"))
+    for rows, features in ((2, 5), (3, 16), (9, 33), (16, 7), (47, 70), (70, 40)):
+        weights, x = (rng.integers(-60, 61, shape) for shape in ((rows, features), (2, features)))
+        kernel = matvec(fabric, weights, x, 16)
+        covers = f"product {rows} x {features} with two vectors, {len(kernel.programs)} cells"
+        intent = {
+            "kind": "matvec_pair", "M": rows, "K": features, "bits": 16, "lanes": 1,
+            "W": weights.tolist(), "x": x.tolist(),
+        }  # fmt: skip
+        yield fabric.name, covers, kernel, intent
+
+
 def _matvec(rng: Rng, fabric: Fabric, bits: int, rows: int, features: int, *, q411: bool) -> Made:
     limit = 1 << (bits - 1)
     # Large enough that some results saturate.
@@ -162,5 +176,6 @@ def _elementwise(rng: Rng) -> Iterator[Made]:
 KINDS: Mapping[str, Callable[[Rng], Iterator[Made]]] = {
     "elementwise": _elementwise,
     "matvec": _matvecs,
+    "matvec_pair": _pairs,
     "sru_step": _sru_steps,
 }
