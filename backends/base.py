@@ -221,6 +221,17 @@ class Simulation:
     measured: Estimate
 
 
+@dataclass(frozen=True)
+class Expected:
+    """How an emitted folder compares with the results that were predicted when it was emitted.
+
+    checked: programs and phases that were compared; differences: a line for each that differs.
+    """
+
+    checked: int
+    differences: tuple[str, ...]
+
+
 class CostModel(ABC):
     """Costs of many assignments at once, without touching the IR."""
 
@@ -318,6 +329,14 @@ class Backend(ABC):
         Works with every `.mlir` deleted; may not use the estimate, the lowering or the
         interpreters.
         """
+
+    def check_expected(self, folder: Path) -> Expected:
+        """Compare an emitted folder with the expected results in it; works as `simulate` does.
+
+        Raises:
+            MohaqError: the backend emits none, or the folder is damaged.
+        """
+        raise MohaqError(f"'{self.name}' writes no expected results", where=str(folder))
 
     def dialects(self) -> tuple[Dialect, ...]:
         """Dialects that the backend's programs use."""

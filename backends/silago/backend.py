@@ -14,6 +14,7 @@ from mohaq.backends.base import (
     Backend,
     CostModel,
     Estimate,
+    Expected,
     GeneSpace,
     Legality,
     Options,
@@ -98,6 +99,12 @@ class SilagoBackend(Backend):
 
         check_options(options)
         return run_folder(folder, inputs)
+
+    def check_expected(self, folder: Path) -> Expected:
+        """Run programs and phases on their check inputs."""
+        from mohaq.backends.silago.simulator.expected import check_expected
+
+        return check_expected(folder)
 
     def dialects(self) -> tuple[Dialect, ...]:
         """Phases, and the instructions of the cells."""

@@ -6,6 +6,7 @@ integers.safetensors  16-bit vectors and constants of the model
 programs/*.txt        `CELL r c`, then a line `<immediate> <27 bits>` for every word
 listing.txt           all programs with decoded fields and predicted last edges
 timeline.json         sequencers, ports, datapaths and tiles edge by edge, for a trace viewer
+expected.json         what programs and phases give for known inputs (expected.py)
 floorplan.svg         cells, tiles and the routes between them
 """
 
@@ -23,6 +24,7 @@ from xdsl.ir import Block, Operation, SSAValue
 
 from mohaq.backends.silago.counters import COUNTERS
 from mohaq.backends.silago.dialect_phases import MatrixOp, VectorOp
+from mohaq.backends.silago.expected import phase_row, program_rows, sidecar
 from mohaq.backends.silago.floorplan import floorplan
 from mohaq.backends.silago.isa.instructions import Instruction
 from mohaq.backends.silago.isa.words import addresses
@@ -30,6 +32,7 @@ from mohaq.backends.silago.machine import Fabric
 from mohaq.backends.silago.module import keeps_program, layer_of, layers, sizes, task_of
 from mohaq.backends.silago.schedule.line import words_of
 from mohaq.backends.silago.schedule.tasks import Code, MatrixTask, VectorTask, place
+from mohaq.backends.silago.simulator.check_words import FILE
 from mohaq.backends.silago.timeline import timeline
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import qnn
@@ -91,6 +94,8 @@ def emit(program: Program, folder: Path, fabric: Fabric) -> None:
         for title, code in zip(writer.titles, writer.codes, strict=True)
     ]
     write_text(folder / "timeline.json", dump_json(timeline(fabric, shown)))
+    expected = program_rows(fabric, [writer.placed(n) for n in range(len(writer.codes))])
+    write_text(folder / FILE, dump_json(sidecar(expected, writer.expected, writer.images, held)))
 
 
 def fabric_json(fabric: Fabric) -> dict[str, Any]:
@@ -112,6 +117,17 @@ class _Writer:
         self.titles: list[str] = []
         self.images: dict[str, npt.NDArray[Any]] = {}
         self.vectors: set[str] = set()
+        self.expected: list[dict[str, Any]] = []
+
+    def placed(self, number: int) -> tuple[dict[tuple[int, int], tuple[int, ...]], int]:
+        """Words of a program by cell, and the cycles of a run."""
+        code, cells = self.codes[number], self.cells[number]
+        words = {(r, c): words_of(code.rows[r]) for r, c in cells}
+        return words, code.cycles(self.fabric, len(cells))
+
+    def _expect(self, op: MatrixOp | VectorOp, weights: npt.NDArray[np.int64] | None) -> None:
+        bits = int_width(op.operands[0])[0]
+        self.expected.append(phase_row(op, len(self.expected), weights, bits))
 
     def number(self, value: SSAValue) -> int:
         """Number of a value."""
@@ -175,6 +191,7 @@ class _Writer:
         name, at = f"image{len(self.images)}", task.place
         weights = self.program.parameters[op.weight.owner.symbol].astype(np.int64)
         self.images[name] = weight_rows(weights, task)
+        self._expect(op, weights)
         title = f"{layer_of(op)}: product {task.rows} x {task.features}, {task.bits} bits"
         programs = [
             [
@@ -207,6 +224,7 @@ class _Writer:
     def _vector(self, op: VectorOp) -> dict[str, Any]:
         task = task_of(op, self.fabric)
         assert isinstance(task, VectorTask)
+        self._expect(op, None)
         segments = []
         for number, one in enumerate(task.segments):
             dealt = task.deal(one)
