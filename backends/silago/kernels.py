@@ -65,7 +65,7 @@ def matvec(fabric: Fabric, weights: Words, x: Words, bits: int, *, q411: bool = 
     at = layout(fabric, features, bits, -(-groups // task.cells), drained=False)
     if len(at.parts) > 1 or at.groups * task.cells < groups or len(x) != features:
         raise MohaqError(f"a product of {rows} x {features} does not fit one run")
-    run = MatrixRun(at, 0, bits, 0, wide=False, q411=q411)
+    run = MatrixRun(at, 0, bits, 0, wide=False, q411=q411, latched=fabric.latched)
     task.__dict__["place"] = at
     image = weight_rows(weights, task)[0]
     full = np.zeros(CHUNK * at.chunks, dtype=np.int64)
@@ -117,7 +117,8 @@ def elementwise(
     shaped = given.reshape(segment.rows, 4, dealt.rounds, dealt.cells, ELEMENTS)
     for number in range(dealt.cells):
         row, col = place(fabric, number)
-        code = vector_program(segment, dealt.rounds, row, wide=task.wide)[0]
+        how = {"wide": task.wide, "latched": fabric.latched}
+        code = vector_program(segment, dealt.rounds, row, **how)[0]
         programs[row, col] = words_of(code)
         for step in range(dealt.rounds):
             for height in range(segment.rows):

@@ -46,14 +46,6 @@ def legality(layer: Layer, fabric: Fabric) -> Legality:
 def _supported(layer: Layer, fabric: Fabric, where: str) -> None:
     if fabric.numerics not in WIDTHS:
         raise MohaqError(f"{fabric.numerics} numerics give costs, no values", where=where)
-    if fabric.numerics == "faithful" and "bw_latch" not in fabric.repairs:
-        raise MohaqError(
-            f"'{fabric.name}' cannot run whole layers",
-            where=where,
-            why="layers need products in Q4.11, and the public RTL holds that format for a single "
-            "result; products in int16 leave it without a shift",
-            hint="silago1-nn is the same fabric with the format latched",
-        )
     if layer.kind != "linear" and layer.kind not in FUNCTIONS:
         raise MohaqError(
             f"SiLago cannot run layers of kind '{layer.kind}' yet",

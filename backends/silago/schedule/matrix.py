@@ -122,11 +122,18 @@ class MatrixRun:
     wide: bool
     q411: bool = True
     """Whether 16-bit sums of faithful numerics leave in Q4.11 (shifted by 12) or in int16."""
+    latched: bool = True
+    """Whether a format holds until the next change, or for one result."""
 
     @property
     def drained(self) -> bool:
         """Whether lanes leave one by one."""
         return self.bits < 16 and self.wide
+
+    @property
+    def pulsed(self) -> bool:
+        """Whether every result needs a BW_CONFIG of its own, one edge before it is stored."""
+        return not self.latched and FORMATS[self.bits] != self.format
 
     @property
     def format(self) -> Bw:
@@ -142,7 +149,7 @@ def matrix_program(run: MatrixRun, row: int) -> tuple[tuple[Instruction, ...], i
     first, chunks = place.parts[run.part]
     last_part = run.part == len(place.parts) - 1
     begins = run.part == 0
-    period = CHUNK * chunks + (lanes + 1 if run.drained else 2)
+    period = CHUNK * chunks + (lanes + 1 if run.drained else 2) + run.pulsed
     line = Line(row)
     line.route(write=False)
     # One group needs no loop and no registers: short programs are loaded faster.
@@ -153,7 +160,7 @@ def matrix_program(run: MatrixRun, row: int) -> tuple[tuple[Instruction, ...], i
     line.read_rows(before, 1 + place.out_rows, X_BLOCK, register=False)
     fetched = line.now + 8 + place.out_rows
     line.connect()
-    line.put(BwConfig(int(run.format)))
+    line.put(BwConfig(int(FORMATS[run.bits] if run.pulsed else run.format)))
     if many:
         line.set_register(W_REGISTER, 0)
         line.set_register(X_REGISTER, place.input_row + first)
@@ -166,6 +173,8 @@ def matrix_program(run: MatrixRun, row: int) -> tuple[tuple[Instruction, ...], i
     if begins and run.drained:
         line.wait_until(start + 7 - lanes)
         _drain(line, run, lanes)
+    if last_part and run.pulsed:
+        _pulse(line, start)
     line.wait_until(start + 7)
     if begins:
         line.put(Dpu(mode=int(Mode.MAC), shift=_field(run.shift)))
@@ -178,7 +187,7 @@ def matrix_program(run: MatrixRun, row: int) -> tuple[tuple[Instruction, ...], i
     line.wait_until(start + period - 2)
     if last_part:
         # First store: the last operands' edge + 1, + 2 when a lane has to be shown first.
-        delay = 11 - lanes if run.drained else 9
+        delay = 11 - lanes if run.drained else 9 - run.pulsed
         line.put(
             Refi(
                 port_no=int(Port.W1),
@@ -197,6 +206,8 @@ def matrix_program(run: MatrixRun, row: int) -> tuple[tuple[Instruction, ...], i
     if last_part and run.drained:
         line.wait_until(end + 7 - lanes)
         _drain(line, run, lanes)
+    if last_part and run.pulsed:
+        _pulse(line, end)
     line.wait_until(end + 9)
     if last_part:
         line.route(write=True)
@@ -208,6 +219,12 @@ def matrix_program(run: MatrixRun, row: int) -> tuple[tuple[Instruction, ...], i
 def _field(shift: int) -> int:
     """The instruction's six bits of a signed shift."""
     return shift & 63
+
+
+def _pulse(line: Line, start: int) -> None:
+    """Q4.11 for the result of the group before, which is stored at start + 7."""
+    line.wait_until(start + 6)
+    line.put(BwConfig(int(Bw.Q4_11)))
 
 
 def _drain(line: Line, run: MatrixRun, lanes: int) -> None:

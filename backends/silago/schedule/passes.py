@@ -117,7 +117,12 @@ def _changes(one: Pass, *, product: bool) -> bool:
 
 
 def segments(
-    passes: Sequence[Pass], results: Iterable[int], words: int, *, wide: bool
+    passes: Sequence[Pass],
+    results: Iterable[int],
+    words: int,
+    *,
+    wide: bool,
+    latched: bool = True,
 ) -> tuple[Segment, ...]:
     """Cut passes into segments.
 
@@ -126,6 +131,7 @@ def segments(
         results: values that are needed after the last pass.
         words: instruction words that the passes of a segment may take.
         wide: whether products need no change of format.
+        latched: whether a format holds until the next change, or for one result.
 
     Raises:
         MohaqError: a single pass does not fit, which no program has.
@@ -140,7 +146,7 @@ def segments(
         while stop <= len(passes):
             later = final | {v for p in passes[stop:] for v in p.reads}
             one = _segment(passes[start:stop], later)
-            if one is None or word_count(one.passes, wide=wide) > words:
+            if one is None or word_count(one.passes, wide=wide, latched=latched) > words:
                 # More passes may need fewer results; a few more are worth a look.
                 if stop - start > MOST_INPUTS:
                     break
@@ -154,11 +160,14 @@ def segments(
     return tuple(made)
 
 
-def word_count(passes: Sequence[Placed], *, wide: bool) -> int:
+def word_count(passes: Sequence[Placed], *, wide: bool, latched: bool = True) -> int:
     """Upper bound of the words of passes: DPU, REFIs, a WAIT, changes of format."""
     total, product = 0, False
     for one in passes:
         total += 4 + (one.b is not None)
+        if not wide and not latched:
+            total += 3 * (one.mode in PRODUCT_MODES)
+            continue
         if not wide and (
             (one.mode in PRODUCT_MODES and not product) or (one.mode in NACU_MODES and product)
         ):

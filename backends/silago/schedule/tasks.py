@@ -133,7 +133,7 @@ class MatrixTask:
         """Programs of a run."""
         wide = self.fabric.numerics == "wide_acc"
         shift = self.bands[band].shift if wide else 0
-        run = MatrixRun(self.place, part, self.bits, shift, wide)
+        run = MatrixRun(self.place, part, self.bits, shift, wide, latched=self.fabric.latched)
         rows = {place(self.fabric, i)[0] for i in range(self.cells)}
         made = {r: matrix_program(run, r) for r in sorted(rows)}
         return Code({r: p for r, (p, _) in made.items()}, {r: e for r, (_, e) in made.items()})
@@ -197,7 +197,13 @@ class VectorTask:
     @cached_property
     def segments(self) -> tuple[Segment, ...]:
         """The program segments."""
-        return segments(in_order(self.passes), self.results, PASS_WORDS, wide=self.wide)
+        return segments(
+            in_order(self.passes),
+            self.results,
+            PASS_WORDS,
+            wide=self.wide,
+            latched=self.fabric.latched,
+        )
 
     @property
     def programs(self) -> int:
@@ -212,7 +218,8 @@ class VectorTask:
         """Programs of a segment."""
         dealt = self.deal(segment)
         rows = {place(self.fabric, i)[0] for i in range(dealt.cells)}
-        made = {r: vector_program(segment, dealt.rounds, r, wide=self.wide) for r in sorted(rows)}
+        how = {"wide": self.wide, "latched": self.fabric.latched}
+        made = {r: vector_program(segment, dealt.rounds, r, **how) for r in sorted(rows)}
         return Code({r: p for r, (p, _) in made.items()}, {r: e for r, (_, e) in made.items()})
 
     def counts(self, frames: int) -> dict[str, int]:

@@ -2,7 +2,8 @@
 
 Edges of a pass (docs/isa/silago.md, timing), decoded at D, with its first operand at A:
 two operands: DPU D, r0 D+1, r1 D+2, w1 D+3, A = D+3; one operand: DPU D, r0 D+1, w1 D+2,
-A = D+2; the first result is stored at A+1. The next pass is decoded with the last operand at the
+A = D+2; the first result is stored at A+1. Where the format is not latched, a product has
+DPU D, r0 D+1, r1 D+2, w1 D+3, LOOP D+4, BW_CONFIG D+5..D+8 (one for each result), A = D+5. The next pass is decoded with the last operand at the
 earliest, because its DPU instruction clears the accumulator one edge later.
 """
 
@@ -16,6 +17,7 @@ from mohaq.backends.silago.isa.instructions import (
     BwConfig,
     Dpu,
     Instruction,
+    Loop,
     Port,
     Refi,
 )
@@ -66,7 +68,7 @@ def deal(fabric: Fabric, extent: int, rows: int) -> Rounds:
 
 @cache
 def vector_program(
-    segment: Segment, rounds: int, row: int, *, wide: bool
+    segment: Segment, rounds: int, row: int, *, wide: bool, latched: bool = True
 ) -> tuple[tuple[Instruction, ...], int]:
     """(instructions of a cell in a row, decode edge of HALT without skew)."""
     line = Line(row)
@@ -80,7 +82,7 @@ def vector_program(
     line.read_rows(IN_REGISTER, segment.fetched, 0)
     line.step_register(IN_REGISTER, segment.rows)
     last_block = start + 10 + segment.fetched - 1
-    code = _Passes(line, last_block - 1, wide=wide)
+    code = _Passes(line, last_block - 1, wide=wide, latched=latched)
     for one in segment.passes:
         code.emit(one)
     code.close()
@@ -101,10 +103,11 @@ def vector_program(
 class _Passes:
     """Emits passes at their earliest edges."""
 
-    def __init__(self, line: Line, first: int, *, wide: bool) -> None:
+    def __init__(self, line: Line, first: int, *, wide: bool, latched: bool) -> None:
         self.line = line
         self.earliest = first
         self.wide = wide
+        self.latched = latched
         self.last_operand = first
         self.last_write = first
         self.product = False
@@ -120,7 +123,11 @@ class _Passes:
                     f"a product shifted by {one.shift} bits needs wide_acc numerics",
                     hint="legalize for the numerics of the target",
                 )
-            self._format(one)
+            if self.latched:
+                self._format(one)
+            elif one.mode in PRODUCT_MODES:
+                self._pulsed(one)
+                return
         line.wait_until(max(line.now, self.earliest))
         two = one.b is not None
         shift = one.shift & 63 if self.wide else 0
@@ -135,6 +142,21 @@ class _Passes:
         self.earliest = self.last_operand
         if one.mode in PRODUCT_MODES | NACU_MODES:
             self.settled = self.last_operand + 1
+
+    def _pulsed(self, one: Placed) -> None:
+        """A product whose results leave in Q4.11 by a BW_CONFIG each (inner loop)."""
+        line = self.line
+        assert one.b is not None
+        line.wait_until(max(line.now, self.earliest))
+        line.put(Dpu(mode=int(one.mode)))
+        self.last_operand = line.now + CHUNK + 3
+        self.last_write = self.earliest = self.last_operand + 1
+        line.put(_access(Port.R0, one.a, delay=3), _access(Port.R1, one.b, delay=2))
+        line.put(_access(Port.W1, one.result, delay=2))
+        # Two in the body: loops over one instruction were never measured.
+        last = sum(i.words for i in line.items) + 2
+        line.put(Loop(loopid=1, endpc=last, iter=CHUNK // 2), *[BwConfig(int(Bw.Q4_11))] * 2)
+        line.now += CHUNK - 2
 
     def _format(self, one: Placed) -> None:
         """Products in Q4.11, the NACU's functions in int16; the rest does not care."""

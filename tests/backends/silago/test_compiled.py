@@ -38,7 +38,13 @@ from mohaq.passes.lower_to_qnn import lower_to_qnn
 from mohaq.tools.cli import app
 
 Inputs = list[npt.NDArray[np.int64]]
-CASES = [("silago-mohaq", 16), ("silago-mohaq", 8), ("silago-mohaq", 4), ("silago1-nn", 16)]
+CASES = [
+    ("silago-mohaq", 16),
+    ("silago-mohaq", 8),
+    ("silago-mohaq", 4),
+    ("silago1-nn", 16),
+    ("silago1-rtl", 16),
+]
 
 
 def legalized(program: Program, name: str, bits: int) -> tuple[Program, Target]:
@@ -207,7 +213,6 @@ def no_relu() -> Program:
 @pytest.mark.parametrize(
     ("make", "name", "message"),
     [
-        (calibrated, "silago1-rtl", "cannot run whole layers"),
         (lambda: one_cell("rnn"), "silago-mohaq", "kind 'rnn'"),
         (lambda: one_cell("lstm", projection=2), "silago-mohaq", "projection"),
         (lambda: one_cell("gru", clip=1.0), "silago-mohaq", "clip"),

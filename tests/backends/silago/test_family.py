@@ -24,7 +24,7 @@ from mohaq.passes.lower_to_qnn import lower_to_qnn
 
 
 @pytest.mark.parametrize("kind", ["sru", "lstm", "gru", "rnn", "ligru", "qrnn"])
-@pytest.mark.parametrize("name", ["silago-mohaq", "silago1-nn"])
+@pytest.mark.parametrize("name", ["silago-mohaq", "silago1-nn", "silago1-rtl"])
 def test_the_invariant_over_the_family(
     kind: str, name: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
