@@ -24,6 +24,7 @@ from mohaq.backends.silago.simulator.folder import run_folder
 from mohaq.backends.silago.verify import check
 from mohaq.compiler.analysis.storage import calibrated_table
 from mohaq.compiler.diagnostics import MohaqError
+from mohaq.compiler.dialects.nn import FunctionAttr
 from mohaq.compiler.dialects.types import DYNAMIC
 from mohaq.compiler.interpreters.integer import run_integer
 from mohaq.compiler.metrics import get_metric
@@ -151,21 +152,28 @@ def test_rows_without_time(tmp_path: Path) -> None:
     assert run.measured == BACKEND.estimate(lowered, target, Workload(4), Options())
 
 
-@pytest.mark.parametrize(("name", "bits"), CASES)
-@pytest.mark.parametrize("kind", ["sru", "lstm", "gru"])
-def test_the_legalized_program_computes_nearly_the_same(kind: str, name: str, bits: int) -> None:
-    """Q4.11 gates and floors against the neutral program: far less than a clip."""
-    program = one_sru(hidden=6) if kind == "sru" else one_cell(kind, hidden=6)
-    calibrate(program, sequences(features=4))
-    legal, target = legalized(program, name, bits)
-    table = BACKEND.obeyed(calibrated_table(program), target)
+def neutral_and_legal(
+    program: Program, legal: Program, name: str, bits: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Results of the neutral and of the legalized program on a sequence of the calibration's kind."""
+    table = BACKEND.obeyed(calibrated_table(program), BACKEND.load_target(name))
     quantized = program.clone()
     annotate(quantized, table, table.layer_grids(dict.fromkeys(table.searched(), bits)))
     neutral = lower_to_qnn(quantized)
     (grid,) = argument_grids(neutral.entry)
     assert grid is not None
     x = quantize(sequences(9, features=4)[0], grid)[:, None]
-    a, b = run_integer(neutral, [x])[0], run_integer(legal, [x])[0]
+    return run_integer(neutral, [x])[0], run_integer(legal, [x])[0]
+
+
+@pytest.mark.parametrize(("name", "bits"), CASES)
+@pytest.mark.parametrize("kind", ["sru", "lstm", "gru"])
+def test_the_legalized_program_computes_nearly_the_same(kind: str, name: str, bits: int) -> None:
+    """Q4.11 gates and floors against the neutral program: far less than a clip."""
+    program = one_sru(hidden=6) if kind == "sru" else one_cell(kind, hidden=6)
+    calibrate(program, sequences(features=4))
+    legal, _ = legalized(program, name, bits)
+    a, b = neutral_and_legal(program, legal, name, bits)
     off = np.abs(a - b) / np.abs(a).max()
     # A 4-bit value that falls on the other side of a half moves by a whole step.
     assert off.mean() < (0.004 if bits > 4 else 0.05)
@@ -207,15 +215,70 @@ def test_sums_saturate_in_their_order(tmp_path: Path) -> None:
 
 
 def no_relu() -> Program:
-    return one_sru(activation="relu")
+    return one_cell("lstm", activations=[FunctionAttr.of(f) for f in ("sigmoid", "tanh", "relu")])
+
+
+def clipped() -> Program:
+    return one_cell("gru", clip=1.0)
+
+
+def wide_window() -> Program:
+    return one_cell("qrnn", window=2)
+
+
+FURTHER: dict[str, tuple[str, dict[str, Any]]] = {
+    "rnn, relu": ("rnn", {"activations": ("relu",)}),
+    "rnn, tanh, two directions": ("rnn", {"direction": "bidirectional"}),
+    "gru, relu": ("gru", {"activations": ("sigmoid", "relu")}),
+    "gru, relu, reset before": (
+        "gru",
+        {"activations": ("sigmoid", "relu"), "reset_after": False},
+    ),
+    "ligru, tanh": ("ligru", {"activations": ("sigmoid", "tanh")}),
+    "ligru, relu": ("ligru", {}),
+    "lstm, projection": ("lstm", {"projection": 2}),
+    "lstm, relu": ("lstm", {"activations": ("sigmoid", "relu", "tanh")}),
+    "sru, relu": ("sru", {"activation": "relu"}),
+    "qrnn": ("qrnn", {}),
+}
+
+
+@pytest.mark.parametrize(("name", "bits"), CASES)
+@pytest.mark.parametrize("title", FURTHER)
+def test_further_cells(title: str, name: str, bits: int, tmp_path: Path) -> None:
+    """Bits of the legalized program, cost = estimate = counters, near to the neutral program."""
+    kind, given = FURTHER[title]
+    facts = dict(given)
+    if "activations" in facts:
+        facts["activations"] = [FunctionAttr.of(n) for n in facts["activations"]]
+    # Recurrences of unbounded functions stay in their range with small weights only.
+    program = one_cell(kind, hidden=5, gain=0.7, **facts)
+    calibrate(program, sequences(features=4))
+    legal, lowered = emitted(program, name, bits, tmp_path)
+    target, load = BACKEND.load_target(name), Workload(4, 2)
+    inputs = random_inputs(legal, 4, 2)
+    run = BACKEND.simulate(tmp_path, inputs, Options())
+    np.testing.assert_array_equal(run.outputs[0], run_integer(legal, inputs)[0])
+    estimate = BACKEND.estimate(lowered, target, load, Options())
+    assert run.measured == estimate
+    table = calibrated_table(program).table
+    space = BACKEND.space(table, target)
+    genome = space.encode(dict.fromkeys(calibrated_table(program).searched(), bits))
+    costs = BACKEND.cost_model(table, space, target).cost([genome], load, Options())
+    assert costs["latency"][0] == estimate.total.seconds
+    assert costs["energy"][0] == estimate.total.joules
+    assert costs["size"][0] == estimate.size_bytes
+    assert not BACKEND.check_expected(tmp_path).differences
+    a, b = neutral_and_legal(program, legal, name, bits)
+    off = np.abs(a - b) / np.abs(a).max()
+    assert off.mean() < 0.004
 
 
 @pytest.mark.parametrize(
     ("make", "name", "message"),
     [
-        (lambda: one_cell("rnn"), "silago-mohaq", "kind 'rnn'"),
-        (lambda: one_cell("lstm", projection=2), "silago-mohaq", "projection"),
-        (lambda: one_cell("gru", clip=1.0), "silago-mohaq", "clip"),
+        (wide_window, "silago-mohaq", "window of 2"),
+        (clipped, "silago-mohaq", "clip"),
         (no_relu, "silago-mohaq", "NACU computes sigmoid and tanh"),
         (lambda: one_sru(inputs=2000), "silago-mohaq", "2000 inputs"),
     ],

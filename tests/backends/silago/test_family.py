@@ -79,4 +79,4 @@ def test_the_invariant_over_the_family(
     assert told["ran"] >= 1 if kind in RUNS else not told["ran"]
 
 
-RUNS = ("sru", "lstm", "gru")
+RUNS = ("sru", "lstm", "gru", "rnn", "ligru", "qrnn")
