@@ -190,12 +190,18 @@ class Costs:
     """Cycles, seconds, joules and the counters behind them, of one layer or a whole program.
 
     Energies and seconds are computed from integer counters, so equal counters give equal costs.
+    A target without a clock has cycles and no seconds (None).
     """
 
     cycles: int
-    seconds: float
+    seconds: float | None
     joules: float
     counters: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def latency(self) -> float:
+        """Seconds; cycles where there is no clock. In `Backend.latency_unit`."""
+        return float(self.cycles) if self.seconds is None else self.seconds
 
 
 @dataclass(frozen=True)
@@ -239,7 +245,10 @@ class CostModel(ABC):
     def cost(
         self, genomes: npt.ArrayLike, workload: Workload, options: Options
     ) -> dict[str, FloatArray]:
-        """Costs of genomes [N, G]: `latency` [s], `energy` [J], `size` [bytes], each [N]."""
+        """Costs of genomes [N, G]: `latency` [s], `energy` [J], `size` [bytes], each [N].
+
+        Latency is in cycles where the backend's `latency_unit` says so.
+        """
 
 
 class Backend(ABC):
@@ -268,6 +277,10 @@ class Backend(ABC):
         Raises:
             MohaqError: the target cannot run this kind of layer (names the layer).
         """
+
+    def latency_unit(self, target: Target) -> Literal["s", "cycles"]:  # noqa: ARG002  most have one
+        """Unit of `latency` in the costs: `cycles` for a target without a clock."""
+        return "s"
 
     def space(self, table: LayerTable, target: Target) -> GeneSpace:
         """All genes of a program; override to tie slots across layers."""

@@ -117,7 +117,7 @@ def print_runs(runs: Runs) -> None:
                 number,
                 run.frames,
                 f"{total.cycles:,}",
-                latency(total.cycles, total.seconds),
+                latency(total.seconds),
                 si(total.joules, "J"),
                 _verdict(run.ran.equal),
                 _verdict(run.counters_equal),
