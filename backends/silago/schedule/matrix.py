@@ -208,7 +208,8 @@ def matrix_program(run: MatrixRun, row: int) -> tuple[tuple[Instruction, ...], i
         _drain(line, run, lanes)
     if last_part and run.pulsed:
         _pulse(line, end)
-    line.wait_until(end + 9)
+    # A tile is free for the other cell of the column six edges behind the last row of a write.
+    line.wait_until(end + 9 + 2 * row * (place.out_rows - 1))
     if last_part:
         line.route(write=True)
         line.write_rows(results, place.out_rows, OUT_BLOCK, register=False)

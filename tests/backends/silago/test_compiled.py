@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from typer.testing import CliRunner
 import mohaq
 from mohaq.backends.base import IllegalAssignment, Options, Simulation, Target, Workload
 from mohaq.backends.silago import BACKEND
+from mohaq.backends.silago.isa.text import read_bits
 from mohaq.backends.silago.isa.words import decode_all
 from mohaq.backends.silago.machine import fabric_of
 from mohaq.backends.silago.simulator.folder import run_folder
@@ -109,13 +109,7 @@ def test_programs_keep_every_rule_of_the_fabric(name: str, bits: int, tmp_path: 
     texts = sorted((tmp_path / "programs").glob("*.txt"))
     assert len(texts) > 5
     for path in texts:
-        cells: dict[tuple[int, int], list[int]] = {}
-        for line in path.read_text().splitlines():
-            if found := re.fullmatch(r"CELL (\d+) (\d+)", line):
-                words = cells.setdefault((int(found[1]), int(found[2])), [])
-            else:
-                words.append(int(line.removeprefix("1 "), 2))
-        findings, _ = check(fabric, cells)
+        findings, _ = check(fabric, read_bits(path.read_text()))
         assert not findings, f"{path.name}: {findings[0]}"
 
 
@@ -135,6 +129,26 @@ def test_products_of_any_shape(features: int, name: str, bits: int, tmp_path: Pa
     np.testing.assert_array_equal(run.outputs[0], run_integer(legal, inputs)[0])
     target = BACKEND.load_target(name)
     assert run.measured == BACKEND.estimate(lowered, target, Workload(2), Options())
+
+
+@pytest.mark.parametrize(("name", "bits"), CASES)
+def test_two_rows_of_results_keep_the_rules(name: str, bits: int, tmp_path: Path) -> None:
+    """Both cells of a column write two rows to the near tile, one after the other."""
+    rng = np.random.default_rng(0)
+    net = Network()
+    y = net.linear("fc", net.sequence(20), tensor(rng, 600, 20))
+    program = net.finish([y])
+    calibrate(program, sequences(features=20, lengths=(3,)))
+    legal, _ = emitted(program, name, bits, tmp_path)
+    data = json.loads((tmp_path / "manifest.json").read_text())
+    assert max(op.get("out_rows", 0) for op in data["ops"]) == 2
+    fabric = fabric_of(BACKEND.load_target(name))
+    for path in (tmp_path / "programs").glob("*.txt"):
+        findings, _ = check(fabric, read_bits(path.read_text()))
+        assert not findings, f"{path.name}: {findings[0]}"
+    inputs = random_inputs(legal, 1, 1)
+    run = BACKEND.simulate(tmp_path, inputs, Options())
+    np.testing.assert_array_equal(run.outputs[0], run_integer(legal, inputs)[0])
 
 
 def test_rows_without_time(tmp_path: Path) -> None:
