@@ -31,7 +31,7 @@ def test_the_invariant_over_the_family(
     target = BACKEND.load_target(name)
     told: Counter[str] = Counter()
 
-    @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
     @given(drawn=layers((kind,), device=True), choice=st.integers(0, 2))
     def check(drawn: Drawn, choice: int) -> None:
         program, x = drawn.program, drawn.inputs[0]
