@@ -48,7 +48,7 @@ def check_expected(folder: Path, *, engine: Engine = "fast") -> Expected:
             *_numbers("images", data["images"], opened.images),
             *_numbers("integers", data["integers"], opened.integers),
         ]
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OSError) as error:
         raise MohaqError(
             "the expected results or the program are damaged",
             where=f"{folder / FILE}, {folder / MANIFEST}",

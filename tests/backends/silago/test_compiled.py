@@ -8,14 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from programs import calibrated, one_cell, one_sru, sequences, sru, tensor
 from searches import labelled
+from silago_compiled import (
+    CASES,
+    Inputs,
+    emitted,
+    legalized,
+    neutral_and_legal,
+    random_inputs,
+    sequences_features,
+)
 from typer.testing import CliRunner
 
 import mohaq
-from mohaq.backends.base import IllegalAssignment, Options, Simulation, Target, Workload
+from mohaq.backends.base import IllegalAssignment, Options, Simulation, Workload
 from mohaq.backends.silago import BACKEND
 from mohaq.backends.silago.isa.text import read_bits
 from mohaq.backends.silago.isa.words import decode_all
@@ -33,47 +41,8 @@ from mohaq.compiler.parameters import ParameterStore
 from mohaq.compiler.program import Program, argument_grids
 from mohaq.compiler.quantizer import quantize
 from mohaq.compiler.search.evaluator import Evaluator
-from mohaq.passes.apply_assignment import annotate
 from mohaq.passes.calibrate import calibrate
-from mohaq.passes.lower_to_qnn import lower_to_qnn
 from mohaq.tools.cli import app
-
-Inputs = list[npt.NDArray[np.int64]]
-CASES = [
-    ("silago-mohaq", 16),
-    ("silago-mohaq", 8),
-    ("silago-mohaq", 4),
-    ("silago1-nn", 16),
-    ("silago1-rtl", 16),
-]
-
-
-def legalized(program: Program, name: str, bits: int) -> tuple[Program, Target]:
-    target = BACKEND.load_target(name)
-    table = BACKEND.obeyed(calibrated_table(program), target)
-    quantized = program.clone()
-    annotate(quantized, table, table.layer_grids(dict.fromkeys(table.searched(), bits)))
-    return BACKEND.legalize(lower_to_qnn(quantized), target), target
-
-
-def emitted(program: Program, name: str, bits: int, folder: Path) -> tuple[Program, Program]:
-    """(legalized, lowered) of a program that was written to a folder."""
-    legal, target = legalized(program, name, bits)
-    legal.verify()
-    lowered = BACKEND.lower(legal, target, Options())
-    lowered.verify()
-    BACKEND.emit(lowered, folder, target)
-    return legal, lowered
-
-
-def random_inputs(program: Program, steps: int, batch: int, seed: int = 0) -> Inputs:
-    features = sequences_features(program)
-    rng = np.random.default_rng(seed)
-    return [rng.integers(-(1 << 15), 1 << 15, (steps, batch, features))]
-
-
-def sequences_features(program: Program) -> int:
-    return int(program.entry.args[0].type.get_shape()[-1])  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(("name", "bits"), CASES)
@@ -166,20 +135,6 @@ def test_rows_without_time(tmp_path: Path) -> None:
     assert run.measured == BACKEND.estimate(lowered, target, Workload(4), Options())
 
 
-def neutral_and_legal(
-    program: Program, legal: Program, name: str, bits: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Results of the neutral and of the legalized program on a sequence of the calibration's kind."""
-    table = BACKEND.obeyed(calibrated_table(program), BACKEND.load_target(name))
-    quantized = program.clone()
-    annotate(quantized, table, table.layer_grids(dict.fromkeys(table.searched(), bits)))
-    neutral = lower_to_qnn(quantized)
-    (grid,) = argument_grids(neutral.entry)
-    assert grid is not None
-    x = quantize(sequences(9, features=4)[0], grid)[:, None]
-    return run_integer(neutral, [x])[0], run_integer(legal, [x])[0]
-
-
 @pytest.mark.parametrize(("name", "bits"), CASES)
 @pytest.mark.parametrize("kind", ["sru", "lstm", "gru"])
 def test_the_legalized_program_computes_nearly_the_same(kind: str, name: str, bits: int) -> None:
@@ -238,56 +193,6 @@ def clipped() -> Program:
 
 def wide_window() -> Program:
     return one_cell("qrnn", window=2)
-
-
-FURTHER: dict[str, tuple[str, dict[str, Any]]] = {
-    "rnn, relu": ("rnn", {"activations": ("relu",)}),
-    "rnn, tanh, two directions": ("rnn", {"direction": "bidirectional"}),
-    "gru, relu": ("gru", {"activations": ("sigmoid", "relu")}),
-    "gru, relu, reset before": (
-        "gru",
-        {"activations": ("sigmoid", "relu"), "reset_after": False},
-    ),
-    "ligru, tanh": ("ligru", {"activations": ("sigmoid", "tanh")}),
-    "ligru, relu": ("ligru", {}),
-    "lstm, projection": ("lstm", {"projection": 2}),
-    "lstm, relu": ("lstm", {"activations": ("sigmoid", "relu", "tanh")}),
-    "sru, relu": ("sru", {"activation": "relu"}),
-    "qrnn": ("qrnn", {}),
-}
-
-
-@pytest.mark.parametrize(
-    ("name", "bits"), [("silago-mohaq", 4), ("silago-mohaq", 8), ("silago1-rtl", 16)]
-)
-@pytest.mark.parametrize("title", FURTHER)
-def test_further_cells(title: str, name: str, bits: int, tmp_path: Path) -> None:
-    """Bits of the legalized program, cost = estimate = counters, near to the neutral program."""
-    kind, given = FURTHER[title]
-    facts = dict(given)
-    if "activations" in facts:
-        facts["activations"] = [FunctionAttr.of(n) for n in facts["activations"]]
-    # Recurrences of unbounded functions stay in their range with small weights only.
-    program = one_cell(kind, hidden=5, gain=0.7, **facts)
-    calibrate(program, sequences(features=4))
-    legal, lowered = emitted(program, name, bits, tmp_path)
-    target, load = BACKEND.load_target(name), Workload(4, 2)
-    inputs = random_inputs(legal, 4, 2)
-    run = BACKEND.simulate(tmp_path, inputs, Options())
-    np.testing.assert_array_equal(run.outputs[0], run_integer(legal, inputs)[0])
-    estimate = BACKEND.estimate(lowered, target, load, Options())
-    assert run.measured == estimate
-    table = calibrated_table(program).table
-    space = BACKEND.space(table, target)
-    genome = space.encode(dict.fromkeys(calibrated_table(program).searched(), bits))
-    costs = BACKEND.cost_model(table, space, target).cost([genome], load, Options())
-    assert costs["latency"][0] == estimate.total.latency
-    assert costs["energy"][0] == estimate.total.joules
-    assert costs["size"][0] == estimate.size_bytes
-    assert not BACKEND.check_expected(tmp_path).differences
-    a, b = neutral_and_legal(program, legal, name, bits)
-    off = np.abs(a - b) / np.abs(a).max()
-    assert off.mean() < 0.004
 
 
 @pytest.mark.parametrize(

@@ -176,6 +176,13 @@ def test_a_changed_sidecar_is_found(
     assert any(message in line for line in found(folder))
 
 
+def test_a_missing_program_text_is_one_clear_error(tmp_path: Path) -> None:
+    folder = small(tmp_path)
+    (folder / "programs/000.txt").unlink()
+    with pytest.raises(MohaqError, match="damaged"):
+        BACKEND.check_expected(folder)
+
+
 def test_the_command(tmp_path: Path) -> None:
     small(tmp_path / "out")
     command = ["run", str(tmp_path / "out"), "--check-expected"]
