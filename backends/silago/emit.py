@@ -6,11 +6,13 @@ integers.safetensors  16-bit vectors and constants of the model
 programs/*.txt        `CELL r c`, then a line `<immediate> <27 bits>` for every word
 listing.txt           all programs with decoded fields and predicted last edges
 timeline.json         sequencers, ports, datapaths and tiles edge by edge, for a trace viewer
+expected.json         what programs and phases give for known inputs (expected.py)
 floorplan.svg         cells, tiles and the routes between them
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from xdsl.ir import Block, Operation, SSAValue
 
 from mohaq.backends.silago.counters import COUNTERS
 from mohaq.backends.silago.dialect_phases import MatrixOp, VectorOp
+from mohaq.backends.silago.expected import phase_row, program_rows, sidecar
 from mohaq.backends.silago.floorplan import floorplan
 from mohaq.backends.silago.images import weight_rows
 from mohaq.backends.silago.isa.instructions import Instruction
@@ -31,6 +34,7 @@ from mohaq.backends.silago.module import keeps_program, layer_of, layers, sizes,
 from mohaq.backends.silago.schedule.layout import late
 from mohaq.backends.silago.schedule.line import words_of
 from mohaq.backends.silago.schedule.tasks import Code, MatrixTask, VectorTask
+from mohaq.backends.silago.simulator.check_words import FILE
 from mohaq.backends.silago.timeline import timeline
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import qnn
@@ -92,6 +96,8 @@ def emit(program: Program, folder: Path, fabric: Fabric) -> None:
         for title, code in zip(writer.titles, writer.codes, strict=True)
     ]
     write_text(folder / "timeline.json", dump_json(timeline(fabric, shown)))
+    expected = program_rows(fabric, [writer.placed(n) for n in range(len(writer.codes))])
+    write_text(folder / FILE, dump_json(sidecar(expected, writer.expected, writer.images, held)))
 
 
 def fabric_json(fabric: Fabric) -> dict[str, Any]:
@@ -115,6 +121,21 @@ class _Writer:
         self.titles: list[str] = []
         self.images: dict[str, npt.NDArray[Any]] = {}
         self.vectors: set[str] = set()
+        self.expected: list[dict[str, Any]] = []
+
+    def placed(self, number: int) -> tuple[dict[tuple[int, int], tuple[int, ...]], int]:
+        """Words of a program by cell, and the cycles of a run."""
+        code = self.codes[number]
+        return {(r, c): words_of(code.rows[r]) for r, c in code.places}, code.cycles(self.fabric)
+
+    def _expect(
+        self,
+        op: MatrixOp | VectorOp,
+        weights: npt.NDArray[np.int64] | None = None,
+        still: Collection[int] = (),
+    ) -> None:
+        bits = int_width(op.operands[0])[0]
+        self.expected.append(phase_row(op, len(self.expected), weights, bits, still))
 
     def number(self, value: SSAValue) -> int:
         """Number of a value."""
@@ -177,6 +198,7 @@ class _Writer:
         name, at = f"image{len(self.images)}", task.place
         weights = self.program.parameters[op.weight.owner.symbol].astype(np.int64)
         self.images[name] = weight_rows(weights, task)
+        self._expect(op, weights)
         title = f"{layer_of(op)}: product {task.rows} x {task.features}, {task.bits} bits"
         programs = {
             str(n): [
@@ -216,6 +238,7 @@ class _Writer:
     def _vector(self, op: VectorOp) -> dict[str, Any]:
         task = task_of(op, self.fabric)
         assert isinstance(task, VectorTask)
+        self._expect(op, still=[n for n in range(len(op.inputs)) if n in task.fixed])
         segments = []
         for number, one in enumerate(task.segments):
             dealt = task.deal(one)

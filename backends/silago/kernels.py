@@ -124,7 +124,8 @@ def elementwise(
     shaped = given.reshape(segment.rows, segment.per_row, dealt.rounds, dealt.cells, segment.width)
     for number in range(dealt.cells):
         row, col = place(fabric.cols, number)
-        code = vector_program(segment, dealt.rounds, row, wide=task.wide)[0]
+        how = {"wide": task.wide, "latched": fabric.latched}
+        code = vector_program(segment, dealt.rounds, row, **how)[0]
         programs[row, col] = words_of(code)
         for step in range(dealt.rounds):
             for height in range(segment.rows):

@@ -144,6 +144,8 @@ class MatrixRun:
     """1, or 2 for a pair of cells and both lanes of their datapaths."""
     q411: bool = True
     """Whether 16-bit sums of faithful numerics leave in Q4.11 (shifted by 12) or in int16."""
+    latched: bool = True
+    """Whether a format holds until the next change, or for one result."""
     alone: bool = False
     """Whether only cells of row 0 work."""
 
@@ -158,6 +160,11 @@ class MatrixRun:
         return self.vectors == 2 and not self.wide
 
     @property
+    def pulsed(self) -> bool:
+        """Whether every result needs a BW_CONFIG of its own, one edge before it is stored."""
+        return not self.latched and FORMATS[self.bits] != self.format
+
+    @property
     def stores(self) -> int:
         """Words that a cell stores for a group."""
         return self.place.words * self.vectors
@@ -165,7 +172,11 @@ class MatrixRun:
     @property
     def gap(self) -> int:
         """Edges without operands between two groups."""
-        return 4 if self.switched else self.stores if self.drained else 2
+        if self.drained:
+            return self.stores
+        if self.pulsed:
+            return 6 if self.switched else 3
+        return 4 if self.switched else 2
 
     @property
     def operand_edges(self) -> int:
@@ -180,7 +191,9 @@ class MatrixRun:
     @property
     def last_store(self) -> int:
         """Edges from the last operand of a group to its last store."""
-        return 1 + self.stores if self.drained else self.vectors
+        if self.drained:
+            return 1 + self.stores
+        return 4 if self.switched and self.pulsed else self.vectors
 
     @property
     def many(self) -> bool:
@@ -199,6 +212,11 @@ class MatrixRun:
 
     @property
     def format(self) -> Bw:
-        """Operand format."""
+        """Format of the results."""
         whole = self.bits == 16 and self.q411 and not self.wide
         return Bw.Q4_11 if whole else FORMATS[self.bits]
+
+    @property
+    def standing(self) -> Bw:
+        """Format that is set at the start: Q4.11 has the multiplier of int16."""
+        return FORMATS[self.bits] if self.pulsed else self.format

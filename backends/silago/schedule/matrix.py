@@ -16,15 +16,18 @@ Edges of a group, from its first operand s to its last one e: the stream is deco
 s - 3, the DPU instruction that clears at s - 2, r1 at s - 1. A sum is stored at e + 1. Sums that
 are shown one by one (wide_acc) are stored from e + 2 on, the mode that shows them is decoded at
 e - 1. Without it, the second sum of a pair comes to w1 by an SWB at e, and is stored at e + 2.
+Where a format acts for one result, each needs a BW_CONFIG one edge before its store: at e for the
+first sum; then the SWB follows at e + 1, the store's REFI at e + 2, the second BW_CONFIG at e + 3.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from mohaq.backends.silago.isa.instructions import (
+    Bw,
     BwConfig,
     Dpu,
     Instruction,
@@ -144,7 +147,7 @@ def _begin(line: Line, run: MatrixRun) -> None:
     early: list[Callable[[], None]] = [
         lambda: line.connect_operand(Sink.IN1, 0 if run.vectors == 2 else row, 1),
         lambda: line.connect_result(0),
-        lambda: line.put(BwConfig(int(run.format))),
+        lambda: line.put(BwConfig(int(run.standing))),
         lambda: line.connect_operand(Sink.IN0, row, 0),
     ]
     if row:
@@ -251,11 +254,18 @@ def _tail(line: Line, run: MatrixRun, end: int) -> None:
     if run.drained:
         line.wait_until(end - 1)
         line.put(Dpu(mode=int(DRAIN), shift=_field(run.shift)))
-    elif run.switched:
+        return
+    if run.pulsed:
         line.wait_until(end)
+        line.put(BwConfig(int(Bw.Q4_11)))
+    if run.switched:
+        line.wait_until(max(line.now, end))
         line.connect_result(1)
-        one = _store(run, 0, 1)
-        line.put(one if run.many else Refi(port_no=one.port_no, init_addr=one.init_addr + 1))
+        one, delay = _store(run, 0, 1), int(run.pulsed)
+        at = {} if run.many else {"init_addr": one.init_addr + 1}
+        line.put(replace(one, init_delay=delay, **at))
+        if run.pulsed:
+            line.put(BwConfig(int(Bw.Q4_11)))
 
 
 def _results(line: Line, run: MatrixRun, end: int) -> None:

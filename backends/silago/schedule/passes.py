@@ -128,6 +128,7 @@ def segments(
     words: int,
     *,
     wide: bool,
+    latched: bool = True,
     fixed: Collection[int] = (),
     width: int = WIDTHS[0],
 ) -> tuple[Segment, ...]:
@@ -138,6 +139,7 @@ def segments(
         results: values that are needed after the last pass.
         words: instruction words that the passes of a segment may take.
         wide: whether products need no change of format.
+        latched: whether a format holds until the next change, or for one result.
         fixed: inputs that do not change from one run to the next.
         width: elements of a slot.
 
@@ -154,7 +156,7 @@ def segments(
         while stop <= len(passes):
             later = final | {v for p in passes[stop:] for v in p.reads}
             one = _segment(passes[start:stop], later, fixed, width)
-            if one is None or word_count(one.passes, wide=wide) > words:
+            if one is None or word_count(one.passes, wide=wide, latched=latched) > words:
                 # More passes may need fewer results; a few more are worth a look.
                 if stop - start > BEFORE_RESULTS // width:
                     break
@@ -168,11 +170,14 @@ def segments(
     return tuple(made)
 
 
-def word_count(passes: Sequence[Placed], *, wide: bool) -> int:
+def word_count(passes: Sequence[Placed], *, wide: bool, latched: bool = True) -> int:
     """Upper bound of the words of passes: DPU, REFIs, a WAIT, changes of format."""
     total, product = 0, False
     for one in passes:
         total += 4 + (one.b is not None)
+        if not wide and not latched:
+            total += 3 * (one.mode in PRODUCT_MODES)
+            continue
         if not wide and (
             (one.mode in PRODUCT_MODES and not product) or (one.mode in NACU_MODES and product)
         ):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 from mohaq.backends.silago.isa.instructions import Instruction
 from mohaq.backends.silago.machine import Fabric
@@ -181,7 +181,10 @@ class MatrixTask:
         wide = self.fabric.numerics == "wide_acc"
         shift = self.bands[band].shift if wide else 0
         alone = all(row == 0 for row, _ in self.places)
-        return MatrixRun(self.place, part, self.bits, shift, wide, vectors, alone=alone)
+        latched = self.fabric.latched
+        return MatrixRun(
+            self.place, part, self.bits, shift, wide, vectors, latched=latched, alone=alone
+        )
 
     def code(self, band: int, part: int, vectors: int = 1) -> Code:
         """Programs of a run for one vector, or for two."""
@@ -275,15 +278,12 @@ class VectorTask:
     @cached_property
     def segments(self) -> tuple[Segment, ...]:
         """The program segments."""
-        ordered, wide = in_order(self.passes), self.wide
+        ordered, wide, latched = in_order(self.passes), self.wide, self.fabric.latched
+        cut = partial(segments, ordered, self.results, PASS_WORDS, wide=wide, latched=latched)
         ways = []
         for width in WIDTHS:
             try:
-                ways.append(
-                    segments(
-                        ordered, self.results, PASS_WORDS, wide=wide, fixed=self.fixed, width=width
-                    )
-                )
+                ways.append(cut(fixed=self.fixed, width=width))
             except MohaqError:
                 if width == WIDTHS[0]:
                     raise
@@ -339,8 +339,9 @@ class VectorTask:
     def _code(self, segment: Segment, base: int) -> Code:
         dealt = self.deal(segment)
         places = [place(self.fabric.cols, i) for i in range(dealt.cells)]
+        rounds, wide, latched = dealt.rounds, self.wide, self.fabric.latched
         return coded(
-            lambda row: vector_program(segment, dealt.rounds, row, wide=self.wide, base=base),
+            lambda row: vector_program(segment, rounds, row, wide=wide, latched=latched, base=base),
             places,
         )
 

@@ -4,6 +4,9 @@ Edges of a pass (docs/isa/silago.md, timing), decoded at D, with its first opera
 two operands: DPU D, r0 D+1, r1 D+2, w1 D+3, A = D+3; one operand: DPU D, r0 D+1, w1 D+2,
 A = D+2; the first result is stored at A+1. The next pass is decoded with the last operand at the
 earliest, because its DPU instruction clears the accumulator one edge later.
+
+Where the format is not latched, a product of n elements has DPU D, r0 D+1, r1 D+2, w1 D+3, LOOP
+D+4, a BW_CONFIG for each result D+5..D+4+n, A = D+5; the next pass is decoded after them.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from mohaq.backends.silago.isa.instructions import (
     BwConfig,
     Dpu,
     Instruction,
+    Loop,
     Port,
     Refi,
 )
@@ -72,20 +76,20 @@ def deal(fabric: Fabric, extent: int, rows: int, width: int) -> Rounds:
 
 @cache
 def vector_program(
-    segment: Segment, rounds: int, row: int, *, wide: bool, base: int = 0
+    segment: Segment, rounds: int, row: int, *, wide: bool, latched: bool = True, base: int = 0
 ) -> tuple[tuple[Instruction, ...], int]:
     """(instructions of a cell in a row, decode edge of HALT without skew).
 
     base: tile row of the first input; results follow the inputs of all rounds.
     """
-    later, wait = turns(segment, wide=wide)
+    later, wait = turns(segment, wide=wide, latched=latched)
     line = Line(row, later)
     line.connect()
     line.set_register(IN_REGISTER, base)
     line.set_register(OUT_REGISTER, base + rounds * (segment.rows + row))
     line.put(BwConfig(int(Bw.INT16)))
     line.loop(rounds)
-    stored = _chunk(line, segment, wide=wide)
+    stored = _chunk(line, segment, wide=wide, latched=latched)
     line.route(write=True)
     line.write_rows(OUT_REGISTER, 1, OUT_BLOCK)
     line.step_register(OUT_REGISTER, 1)
@@ -97,7 +101,7 @@ def vector_program(
 
 
 @cache
-def turns(segment: Segment, *, wide: bool) -> tuple[int, int]:
+def turns(segment: Segment, *, wide: bool, latched: bool) -> tuple[int, int]:
     """(edges that row 1 starts later, edges of a chunk from the way to the tile to its end).
 
     The near tile is read by row 0 and written by both rows, and would lose a pattern while it is
@@ -106,21 +110,21 @@ def turns(segment: Segment, *, wide: bool) -> tuple[int, int]:
     short for that after both.
     """
     line = Line(0)
-    stored = _chunk(line, segment, wide=wide)
+    stored = _chunk(line, segment, wide=wide, latched=latched)
     later = FREE + segment.fetched
     if stored > later:
         return later, WRITE
     return LATER, LATER + 1 + WRITE
 
 
-def _chunk(line: Line, segment: Segment, *, wide: bool) -> int:
+def _chunk(line: Line, segment: Segment, *, wide: bool, latched: bool) -> int:
     """Fetch and passes of a chunk; gives the edge at which the way to the result row opens."""
     start = line.now
     line.route(write=False)
     line.read_rows(IN_REGISTER, segment.fetched, 0)
     line.step_register(IN_REGISTER, segment.rows)
     last_block = start + 10 + segment.fetched - 1
-    code = _Passes(line, last_block - 1, segment.width, wide=wide)
+    code = _Passes(line, last_block - 1, segment.width, wide=wide, latched=latched)
     for one in segment.passes:
         code.emit(one)
     code.close()
@@ -131,11 +135,12 @@ def _chunk(line: Line, segment: Segment, *, wide: bool) -> int:
 class _Passes:
     """Emits passes at their earliest edges."""
 
-    def __init__(self, line: Line, first: int, width: int, *, wide: bool) -> None:
+    def __init__(self, line: Line, first: int, width: int, *, wide: bool, latched: bool) -> None:
         self.line = line
         self.width = width
         self.earliest = first
         self.wide = wide
+        self.latched = latched
         self.last_operand = first
         self.last_write = first
         self.product = False
@@ -151,7 +156,11 @@ class _Passes:
                     f"a product shifted by {one.shift} bits needs wide_acc numerics",
                     hint="legalize for the numerics of the target",
                 )
-            self._format(one)
+            if self.latched:
+                self._format(one)
+            elif one.mode in PRODUCT_MODES:
+                self._pulsed(one)
+                return
         line.wait_until(max(line.now, self.earliest))
         two = one.b is not None
         shift = one.shift & 63 if self.wide else 0
@@ -166,6 +175,22 @@ class _Passes:
         self.earliest = self.last_operand
         if one.mode in PRODUCT_MODES | NACU_MODES:
             self.settled = self.last_operand + 1
+
+    def _pulsed(self, one: Placed) -> None:
+        """A product whose results leave in Q4.11 by a BW_CONFIG each (inner loop)."""
+        line = self.line
+        assert one.b is not None
+        line.wait_until(max(line.now, self.earliest))
+        line.put(Dpu(mode=int(one.mode)))
+        self.last_operand = line.now + self.width + 3
+        self.last_write = self.earliest = self.last_operand + 1
+        line.put(self._access(Port.R0, one.a, delay=3), self._access(Port.R1, one.b, delay=2))
+        line.put(self._access(Port.W1, one.result, delay=2))
+        # Two in the body: loops over one instruction were never measured.
+        last = sum(i.words for i in line.items) + 2
+        loop = Loop(loopid=1, endpc=last, iter=self.width // 2)
+        line.put(loop, *[BwConfig(int(Bw.Q4_11))] * 2)
+        line.now += self.width - 2
 
     def _format(self, one: Placed) -> None:
         """Products in Q4.11, the NACU's functions in int16; the rest does not care."""

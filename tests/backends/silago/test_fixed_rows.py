@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from programs import one_cell, one_sru, sequences
+from silago_compiled import emitted, random_inputs
 from silago_programs import fabric
-from silago_values import emitted, random_inputs
 
 from mohaq.backends.base import Options, Workload
 from mohaq.backends.silago import BACKEND

@@ -20,7 +20,7 @@ from mohaq.compiler.diagnostics import MohaqError
 from mohaq.tools.vectors.__main__ import app
 
 FORMS = [("silago1-rtl", 16, False), ("silago1-nn", 16, True), ("silago1-nn", 8, False),
-         ("silago1-nn", 4, False)]  # fmt: skip
+         ("silago1-nn", 4, False), ("silago1-rtl", 16, True)]  # fmt: skip
 
 
 def clamp(value: int, bits: int) -> int:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from programs import calibrated, one_cell, sequences, tensor
+from silago_compiled import emitted, random_inputs
 from silago_programs import fabric
-from silago_values import emitted, random_inputs
 
 from mohaq.backends.base import Options, Workload
 from mohaq.backends.silago import BACKEND
@@ -36,7 +36,9 @@ def clamp(value: int, bits: int) -> int:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize(("profile", "q411"), [("silago1-rtl", False), ("silago1-nn", True)])
+@pytest.mark.parametrize(
+    ("profile", "q411"), [("silago1-rtl", False), ("silago1-rtl", True), ("silago1-nn", True)]
+)
 @pytest.mark.parametrize(("rows", "features"), [(2, 1), (3, 16), (16, 40), (37, 33), (150, 17)])
 def test_two_vectors(engine: Engine, profile: str, q411: bool, rows: int, features: int) -> None:
     """One pair of cells, some, all; one group a cell or many; results that saturate."""
@@ -117,7 +119,9 @@ def linear(rows: int, features: int) -> Program:
     return program
 
 
-@pytest.mark.parametrize(("name", "bits"), [("silago1-nn", 16), ("silago-mohaq", 4)])
+@pytest.mark.parametrize(
+    ("name", "bits"), [("silago1-nn", 16), ("silago1-rtl", 16), ("silago-mohaq", 4)]
+)
 @pytest.mark.parametrize(("rows", "features"), [(1, 20), (150, 70), (40, 1100)])
 def test_any_number_of_vectors(
     name: str, bits: int, rows: int, features: int, tmp_path: Path
@@ -210,9 +214,10 @@ def test_batches_inside_recurrences(kind: str, batch: int, tmp_path: Path) -> No
     assert done.measured == BACKEND.estimate(lowered, target, Workload(3, batch), Options())
 
 
-def test_both_engines_agree_on_pairs(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "bits"), [("silago-mohaq", 4), ("silago1-rtl", 16)])
+def test_both_engines_agree_on_pairs(name: str, bits: int, tmp_path: Path) -> None:
     program = calibrated()
-    legal, _ = emitted(program, "silago-mohaq", 4, tmp_path)
+    legal, _ = emitted(program, name, bits, tmp_path)
     inputs = random_inputs(legal, 2, 1)
     plain, fast = (run_folder(tmp_path, inputs, engine=engine) for engine in ENGINES)
     assert plain.measured == fast.measured
