@@ -38,13 +38,17 @@ def thin(count: int, rows: int = ROWS) -> list[int]:
 
 def print_front(found: SearchResult) -> None:
     """The front as a table, beside the reference rows, and as a plot."""
-    names = point_names(len(found.front))
+    names, units = point_names(len(found.front)), {a.name: a.unit for a in found.axes}
+
+    def text(name: str, value: float) -> str:
+        return objective_text(name, value, units[name])
+
     rows = [
         (
             row["name"],
             "",
             *(
-                objective_text(o, row["objectives"][o]) if o in row["objectives"] else ""
+                text(o, row["objectives"][o]) if o in row["objectives"] else ""
                 for o in found.objectives
             ),
         )
@@ -57,7 +61,7 @@ def print_front(found: SearchResult) -> None:
             (
                 names[index],
                 bits_text(point.widths),
-                *(objective_text(o, point.objectives[o]) for o in found.objectives),
+                *(text(o, point.objectives[o]) for o in found.objectives),
             )
         )
     layers = list(dict.fromkeys(s.layer for s in found.front[0].widths)) if found.front else []
@@ -69,10 +73,10 @@ def print_front(found: SearchResult) -> None:
     if len(found.objectives) > 1:
         other = next((o for o in found.objectives if o != "error"), None)
         if other and "error" in found.objectives:
-            say(plot(found.front, other))
+            say(plot(found.front, other, units[other]))
 
 
-def plot(front: Sequence[Point], other: str) -> str:
+def plot(front: Sequence[Point], other: str, unit: str = "s") -> str:
     """Error against another objective, in characters."""
     xs = [p.objectives[other] for p in front]
     ys = [p.objectives["error"] for p in front]
@@ -85,6 +89,6 @@ def plot(front: Sequence[Point], other: str) -> str:
     top, bottom = objective_text("error", high_y), objective_text("error", low_y)
     labels = [top, *[""] * (HEIGHT - 2), bottom]
     lines = [f"{label:>9} |{''.join(row)}" for label, row in zip(labels, cells, strict=True)]
-    left, right = objective_text(other, low_x), objective_text(other, high_x)
+    left, right = objective_text(other, low_x, unit), objective_text(other, high_x, unit)
     foot = f"{left}{other:^{max(1, WIDTH - len(left) - len(right))}}{right}"
     return "\n".join([*lines, f"{'':>9} +{'-' * WIDTH}", f"{'':>11}{foot}"])

@@ -204,7 +204,10 @@ def run_search(
                     zip(settings.objectives, map(float, limits), strict=True)
                 ),
             },
-            settings.axes,
+            tuple(
+                replace(a, unit=backend.latency_unit(machine)) if a.name == "latency" else a
+                for a in settings.axes
+            ),
             _reference(loop, uniform, full),
             tuple(loop.generations),
             tuple(loop.points.values()),
