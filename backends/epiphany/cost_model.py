@@ -63,7 +63,7 @@ class EpiphanyCosts(CostModel):
             found = layer_counters(plan.stages, self.machine, workload, cycles_of)
             total = costs(summed(found), self.machine)
             size = plan.bytes + sum(2 * n for n in self.points)
-            self._found[key] = total.seconds, total.joules, float(size)
+            self._found[key] = total.latency, total.joules, float(size)
         return self._found[key]
 
     def plan(self, genome: tuple[int, ...]) -> ProgramPlan:

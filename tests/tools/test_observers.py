@@ -14,6 +14,7 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
 
 from mohaq.compiler.dialects import qnn
+from mohaq.compiler.dialects.types import shape_of
 from mohaq.tools import opt, pipelines
 from mohaq.tools.opt import main
 
@@ -27,7 +28,7 @@ def net(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("MOHAQ_TRACEBACK", raising=False)
     program = calibrated()
     program.save(tmp_path / "net")
-    features = program.entry.args[0].type.get_shape()[-1]
+    features = shape_of(program.entry.args[0])[-1]
     rng = np.random.default_rng(0)
     data = rng.normal(size=(9, features)).astype(np.float32)
     np.savez(tmp_path / "x.npz", inputs=data, lengths=[9])
