@@ -190,12 +190,18 @@ class Costs:
     """Cycles, seconds, joules and the counters behind them, of one layer or a whole program.
 
     Energies and seconds are computed from integer counters, so equal counters give equal costs.
+    A target without a clock has cycles and no seconds (None).
     """
 
     cycles: int
-    seconds: float
+    seconds: float | None
     joules: float
     counters: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def latency(self) -> float:
+        """Seconds; cycles where there is no clock. In `Backend.latency_unit`."""
+        return float(self.cycles) if self.seconds is None else self.seconds
 
 
 @dataclass(frozen=True)
@@ -221,6 +227,17 @@ class Simulation:
     measured: Estimate
 
 
+@dataclass(frozen=True)
+class Expected:
+    """How an emitted folder compares with the results that were predicted when it was emitted.
+
+    checked: programs and phases that were compared; differences: a line for each that differs.
+    """
+
+    checked: int
+    differences: tuple[str, ...]
+
+
 class CostModel(ABC):
     """Costs of many assignments at once, without touching the IR."""
 
@@ -228,7 +245,10 @@ class CostModel(ABC):
     def cost(
         self, genomes: npt.ArrayLike, workload: Workload, options: Options
     ) -> dict[str, FloatArray]:
-        """Costs of genomes [N, G]: `latency` [s], `energy` [J], `size` [bytes], each [N]."""
+        """Costs of genomes [N, G]: `latency` [s], `energy` [J], `size` [bytes], each [N].
+
+        Latency is in cycles where the backend's `latency_unit` says so.
+        """
 
 
 class Backend(ABC):
@@ -257,6 +277,10 @@ class Backend(ABC):
         Raises:
             MohaqError: the target cannot run this kind of layer (names the layer).
         """
+
+    def latency_unit(self, target: Target) -> Literal["s", "cycles"]:  # noqa: ARG002  most have one
+        """Unit of `latency` in the costs: `cycles` for a target without a clock."""
+        return "s"
 
     def space(self, table: LayerTable, target: Target) -> GeneSpace:
         """All genes of a program; override to tie slots across layers."""
@@ -318,6 +342,14 @@ class Backend(ABC):
         Works with every `.mlir` deleted; may not use the estimate, the lowering or the
         interpreters.
         """
+
+    def check_expected(self, folder: Path) -> Expected:
+        """Compare an emitted folder with the expected results in it; works as `simulate` does.
+
+        Raises:
+            MohaqError: the backend emits none, or the folder is damaged.
+        """
+        raise MohaqError(f"'{self.name}' writes no expected results", where=str(folder))
 
     def dialects(self) -> tuple[Dialect, ...]:
         """Dialects that the backend's programs use."""

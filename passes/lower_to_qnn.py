@@ -66,6 +66,9 @@ def lower_to_qnn(program: Program) -> Program:
     for op in program.layers():
         require_integer_form(op)
     entry = program.entry
+    for op in entry.body.block.ops:
+        if not isinstance(op, (LayerOp, LoadOp, ReturnOp)):
+            raise MohaqError(f"'{op.name}' has no integer lowering")
     grids_in, grids_out = argument_grids(entry), result_grids(entry)
     end = entry.body.block.last_op
     assert isinstance(end, ReturnOp)
@@ -86,8 +89,6 @@ def lower_to_qnn(program: Program) -> Program:
     for op in entry.body.block.ops:
         if isinstance(op, LayerOp):
             _lower(op, values, stored, build)
-        elif not isinstance(op, (LoadOp, ReturnOp)):
-            raise MohaqError(f"'{op.name}' has no integer lowering")
     block.add_op(ReturnOp(*(values[v] for v in end.operands)))
     return Program(module, build.integers)
 

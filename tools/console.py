@@ -54,9 +54,14 @@ def si(value: float, unit: str, digits: int = 3) -> str:
     return f"{value / scale:.{digits}g} {prefix}{unit}"
 
 
-def latency(cycles: int, seconds: float) -> str:
-    """Seconds with a prefix. A target without a clock counts a cycle as a second: no time then."""
-    return "no clock" if seconds == cycles else si(seconds, "s")
+def latency(seconds: float | None) -> str:
+    """Seconds with a prefix; a target without a clock has none."""
+    return "no clock" if seconds is None else si(seconds, "s")
+
+
+def time_text(value: float, unit: str) -> str:
+    """A latency in its unit: seconds with a prefix, or whole cycles."""
+    return f"{value:,.0f} cycles" if unit == "cycles" else si(value, unit)
 
 
 def kib(size: float) -> str:
@@ -69,13 +74,13 @@ def error_name(metric: str) -> str:
     return "1 - accuracy" if metric == "accuracy" else metric
 
 
-def objective_text(name: str, value: float) -> str:
-    """An objective's value as people read it."""
+def objective_text(name: str, value: float, unit: str = "s") -> str:
+    """An objective's value as people read it; `unit` is that of a latency."""
     match name.removeprefix("paper_"):
         case "error":
             return f"{100 * value:.2f} %"
         case "latency":
-            return si(value, "s")
+            return time_text(value, unit)
         case "energy":
             return si(value, "J")
         case "size" | "sram":

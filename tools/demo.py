@@ -19,7 +19,7 @@ from mohaq.compiler.files import dump_json, write_text
 from mohaq.compiler.program import Program
 from mohaq.compiler.search.front import Point, SearchResult, point_names
 from mohaq.compiler.search.search import search
-from mohaq.tools.console import kib, progress_bar, progress_line, say, si, table
+from mohaq.tools.console import kib, progress_bar, progress_line, say, si, table, time_text
 from mohaq.tools.front import bits_text, print_front
 from mohaq.tools.measure import costs, errors, reference_rows
 from mohaq.tools.report.load import load_report
@@ -112,12 +112,14 @@ def run_demo(options: DemoOptions) -> None:
         runs.require_equal()
     with step(6, f"measure all {len(test)} test utterances, write the report"):
         rows = _measure(program, backend, machine, test, found, name, point)
-        _print_rows(rows, machine.name, len(test))
+        unit = backend.latency_unit(machine)
+        _print_rows(rows, machine.name, len(test), unit)
         extra = {row["name"]: row["errors"] for row in rows}
         report = load_report(options.out, chosen=name, extra=extra)
         write_report(report, options.out / REPORT)
         summary = {
             "target": machine.name,
+            "latency_unit": unit,
             "chosen": {"id": name, "rule": why, "widths": _widths(point.widths)},
             "test": rows,
             "simulated": {"utterances": len(runs.runs), "bit_exact": True},
@@ -188,12 +190,12 @@ def _measure(
     return rows
 
 
-def _print_rows(rows: list[dict[str, Any]], target: str, count: int) -> None:
+def _print_rows(rows: list[dict[str, Any]], target: str, count: int, unit: str) -> None:
     lines = []
     for row in rows:
         priced = row.get("costs")
         shown = (
-            (si(priced["latency"], "s"), si(priced["energy"], "J"), kib(priced["size"]))
+            (time_text(priced["latency"], unit), si(priced["energy"], "J"), kib(priced["size"]))
             if priced
             else ("", "", "")
         )

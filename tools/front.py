@@ -38,13 +38,17 @@ def thin(count: int, rows: int = ROWS) -> list[int]:
 
 def print_front(found: SearchResult) -> None:
     """The front as a table, beside the reference rows, and as a plot."""
-    names = point_names(len(found.front))
+    names, units = point_names(len(found.front)), {a.name: a.unit for a in found.axes}
+
+    def text(name: str, value: float) -> str:
+        return objective_text(name, value, units[name])
+
     rows = [
         (
             row["name"],
             "",
             *(
-                objective_text(o, row["objectives"][o]) if o in row["objectives"] else ""
+                text(o, row["objectives"][o]) if o in row["objectives"] else ""
                 for o in found.objectives
             ),
         )
@@ -57,7 +61,7 @@ def print_front(found: SearchResult) -> None:
             (
                 names[index],
                 bits_text(point.widths),
-                *(objective_text(o, point.objectives[o]) for o in found.objectives),
+                *(text(o, point.objectives[o]) for o in found.objectives),
             )
         )
     layers = list(dict.fromkeys(s.layer for s in found.front[0].widths)) if found.front else []
@@ -69,11 +73,17 @@ def print_front(found: SearchResult) -> None:
     if len(found.objectives) > 1 and found.front:
         upright = "error" if "error" in found.objectives else found.objectives[0]
         other = next(o for o in found.objectives if o != upright)
-        say(plot(found.front, other, upright))
+        say(plot(found.front, other, upright, units))
 
 
-def plot(front: Sequence[Point], other: str, upright: str = "error") -> str:
+def plot(
+    front: Sequence[Point],
+    other: str,
+    upright: str = "error",
+    units: Mapping[str, str] | None = None,
+) -> str:
     """One objective (upwards) against another, in characters."""
+    units = units or {}
     xs = [p.objectives[other] for p in front]
     ys = [p.objectives[upright] for p in front]
     low_x, high_x, low_y, high_y = min(xs), max(xs), min(ys), max(ys)
@@ -82,9 +92,9 @@ def plot(front: Sequence[Point], other: str, upright: str = "error") -> str:
         column = round((x - low_x) / ((high_x - low_x) or 1) * (WIDTH - 1))
         row = round((y - low_y) / ((high_y - low_y) or 1) * (HEIGHT - 1))
         cells[HEIGHT - 1 - row][column] = "o"
-    top, bottom = objective_text(upright, high_y), objective_text(upright, low_y)
+    top, bottom = (objective_text(upright, y, units.get(upright, "s")) for y in (high_y, low_y))
     labels = [top, *[""] * (HEIGHT - 2), bottom]
     lines = [f"{label:>9} |{''.join(row)}" for label, row in zip(labels, cells, strict=True)]
-    left, right = objective_text(other, low_x), objective_text(other, high_x)
+    left, right = (objective_text(other, x, units.get(other, "s")) for x in (low_x, high_x))
     foot = f"{left}{other:^{max(1, WIDTH - len(left) - len(right))}}{right}"
     return "\n".join([*lines, f"{'':>9} +{'-' * WIDTH}", f"{'':>11}{foot}"])

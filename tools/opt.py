@@ -1,7 +1,11 @@
 """`mohaq-opt`: read a program, run a textual pipeline on it, write it.
 
     mohaq-opt model/ -p "uniform{bits=8},lower-to-qnn" -o out/
-    mohaq-opt program.mlir -p canonicalize --print-ir-after=all
+    mohaq-opt program.mlir -p canonicalize --print-ir-diff --time-passes
+    mohaq-opt model/ -p "uniform{bits=8},lower-to-qnn,simplify-integers" --check-each inputs.npz
+    mohaq-opt bad.mlir --replay
+
+`mohaq passes` lists all passes with their options.
 
 With --verify-diagnostics each chunk that holds `// expected-error {{text}}` must fail with
 that text, and every other chunk must pass.
@@ -13,7 +17,7 @@ import argparse
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
 
@@ -21,6 +25,7 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
 from xdsl.printer import Printer
 
+from mohaq.compiler.data import load_dataset
 from mohaq.compiler.diagnostics import MohaqError, did_you_mean
 from mohaq.compiler.files import replacing_folder, write_text
 from mohaq.compiler.parameters import ParameterStore
@@ -33,6 +38,7 @@ from mohaq.compiler.program import (
 )
 from mohaq.passes.registry import build_pipeline
 from mohaq.tools.boundary import CheckFailed, boundary
+from mohaq.tools.observers import Checked, Differences, Dumped, Observer, Printed, Times
 from mohaq.tools.pipelines import all_passes, full_context, run_passes
 
 SEPARATOR = re.compile(r"^// -----.*$", re.MULTILINE)
@@ -47,6 +53,13 @@ class Options:
     pipeline: str
     output: str | None
     print_ir_after: str | None
+    print_ir_diff: bool
+    dump_dir: str | None
+    time_passes: bool
+    check_each: str | None
+    tolerance: float
+    reproducer: str | None
+    replay: bool
     verify_each: bool
     split_input: bool
     verify_diagnostics: bool
@@ -77,6 +90,13 @@ def main(argv: Sequence[str] | None = None) -> int:
                     pipeline=args.pipeline,
                     output=args.output,
                     print_ir_after=args.print_ir_after,
+                    print_ir_diff=args.print_ir_diff,
+                    dump_dir=args.dump_dir,
+                    time_passes=args.time_passes,
+                    check_each=args.check_each,
+                    tolerance=args.tolerance,
+                    reproducer=args.reproducer,
+                    replay=args.replay,
                     verify_each=args.verify_each,
                     split_input=args.split_input_file,
                     verify_diagnostics=args.verify_diagnostics,
@@ -99,6 +119,22 @@ def _parser() -> argparse.ArgumentParser:
     add("-p", "--pipeline", default="", help='passes, as in "a{x=1},b" (see --list-passes)')
     add("-o", "--output", help="a .mlir file, or a folder that also gets the parameters")
     add("--print-ir-after", metavar="PASS", help="print the program to stderr after PASS, or all")
+    add("--print-ir-diff", action="store_true", help="print what each pass changed to stderr")
+    add("--dump-dir", metavar="DIR", help="write the program after each pass into a new folder")
+    add("--time-passes", action="store_true", help="print the seconds of each pass to stderr")
+    add(
+        "--check-each",
+        metavar="FILE",
+        help="run the program before and after each pass on the first sequence of this data set "
+        "(.npz, .safetensors) and name the pass that changed its outputs",
+    )
+    add("--tolerance", type=float, default=1e-5, help="of --check-each, relative (1e-5)")
+    add(
+        "--reproducer",
+        metavar="FILE",
+        help="when a pass fails, write the program in front of it and the passes that are left",
+    )
+    add("--replay", action="store_true", help="run the passes that a reproducer names")
     add("--no-verify-each", dest="verify_each", action="store_false", help="verify only at the end")
     add("--list-passes", action="store_true", help="print the names of all passes")
     add("--split-input-file", action="store_true", help="treat parts between // ----- separately")
@@ -108,8 +144,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: Options) -> None:
-    table = all_passes()
-    passes = build_pipeline(options.pipeline, table)
+    source = _read(options.source)
+    if options.replay:
+        if options.pipeline:
+            raise MohaqError("--replay takes the passes from the file; leave -p out")
+        options = replace(options, pipeline=_recorded(source))
+    passes = build_pipeline(options.pipeline, all_passes())
     wanted = options.print_ir_after
     names = [p.name for p in passes]
     if wanted not in (None, "all", *names):
@@ -117,7 +157,6 @@ def _run(options: Options) -> None:
             f"--print-ir-after={wanted}: the pipeline has no such pass",
             hint=did_you_mean(wanted or "", ["all", *names]),
         )
-    source = _read(options.source)
     chunks = SEPARATOR.split(source.text) if options.split_input else [source.text]
     if len(chunks) > 1 and _is_folder(options.output):
         raise MohaqError("several programs cannot go into one folder; give -o a .mlir file")
@@ -172,14 +211,70 @@ def _process(source: Input, text: str, passes: Sequence[ModulePass], options: Op
     if parameters is not None:
         program.verify()
 
-    def show(done: ModulePass, now: ModuleOp) -> None:
-        if options.print_ir_after in ("all", done.name):
-            text = _text(now, generic=options.generic)
-            print(f"// IR after {done.name}\n{text}", file=sys.stderr)
-
-    run_passes(passes, ctx, module, verify_each=options.verify_each, observer=show)
+    watching = _observers(options, program)
+    for one in watching:
+        one.begin(module)
+    for number, done in enumerate(passes):
+        before = _text(module, generic=False) if options.reproducer else ""
+        for one in watching:
+            one.before(done)
+        try:
+            run_passes([done], ctx, module, verify_each=options.verify_each)
+            for one in watching:
+                one.after(done, module)
+        except Exception:
+            if options.reproducer:  # for our bugs as well
+                _record(Path(options.reproducer), before, passes[number:], ctx.parameters)
+            raise
+    for one in watching:
+        one.end()
     verify_module(module)
     return program
+
+
+def _observers(options: Options, program: Program) -> list[Observer]:
+    def text(module: ModuleOp) -> str:
+        return _text(module, generic=options.generic)
+
+    found: list[Observer] = [Times()] if options.time_passes else []
+    if options.print_ir_after:
+        found.append(Printed(options.print_ir_after, text))
+    if options.print_ir_diff:
+        found.append(Differences(text))
+    if options.dump_dir:
+        found.append(Dumped(Path(options.dump_dir), text))
+    if options.check_each:
+        given = load_dataset(options.check_each).inputs[0][:, None]
+        found.append(Checked([given], program.parameters, options.tolerance))
+    return found
+
+
+REPLAY = "// mohaq-opt --replay: "
+
+
+def _record(path: Path, before: str, passes: Sequence[ModulePass], data: ParameterStore) -> None:
+    """A file that replays a failure; data of parameters go beside it.
+
+    Raises:
+        MohaqError: there is other data beside it.
+    """
+    beside = path.parent / PARAMETER_FILE
+    if data and beside.exists():
+        raise MohaqError(
+            f"'{beside}' is in the way of the reproducer's data", hint="give a new folder"
+        )
+    pipeline = ",".join(str(one.pipeline_pass_spec()) for one in passes)
+    write_text(path, f"{REPLAY}{pipeline}\n{before}")
+    if data:
+        data.save(beside)
+    print(f"// wrote a reproducer: mohaq-opt {path} --replay", file=sys.stderr)
+
+
+def _recorded(source: Input) -> str:
+    first = source.text.partition("\n")[0]
+    if not first.startswith(REPLAY):
+        raise MohaqError("this file is no reproducer", where=source.name)
+    return first.removeprefix(REPLAY)
 
 
 def _read(name: str) -> Input:

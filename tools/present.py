@@ -63,13 +63,11 @@ def print_host(plan: HostPlan | None) -> None:
 def print_estimate(estimate: Estimate, title: str = "Estimate") -> None:
     """Costs by layer and in all."""
     rows = [
-        (name, f"{c.cycles:,}", latency(c.cycles, c.seconds), si(c.joules, "J"))
+        (name, f"{c.cycles:,}", latency(c.seconds), si(c.joules, "J"))
         for name, c in estimate.layers.items()
     ]
     total = estimate.total
-    rows.append(
-        ("all", f"{total.cycles:,}", latency(total.cycles, total.seconds), si(total.joules, "J"))
-    )
+    rows.append(("all", f"{total.cycles:,}", latency(total.seconds), si(total.joules, "J")))
     load = estimate.workload
     batch = f", batch {load.batch}" if load.batch > 1 else ""
     table(

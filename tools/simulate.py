@@ -92,6 +92,21 @@ class _Estimates:
         return self._held[workload]
 
 
+def require_expected(opened: CompiledFolder) -> None:
+    """Compare a folder with the expected results in it, and say how many agree.
+
+    Raises:
+        CheckFailed: a program or phase differs; every difference is printed.
+    """
+    found = opened.check_expected()
+    for line in found.differences:
+        say(line)
+    if found.differences:
+        bad = len(found.differences)
+        raise CheckFailed(f"{bad} of {found.checked} expected results differ")
+    say(f"all {found.checked} expected results agree")
+
+
 def print_runs(runs: Runs) -> None:
     """A line a sequence, then the verdict."""
     rows = []
@@ -102,7 +117,7 @@ def print_runs(runs: Runs) -> None:
                 number,
                 run.frames,
                 f"{total.cycles:,}",
-                latency(total.cycles, total.seconds),
+                latency(total.seconds),
                 si(total.joules, "J"),
                 _verdict(run.ran.equal),
                 _verdict(run.counters_equal),

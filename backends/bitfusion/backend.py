@@ -58,12 +58,11 @@ class BitfusionBackend(Backend):
                 where=f"layer '{layer.name}'",
                 hint="it runs " + ", ".join(KINDS),
             )
-        if layer.projected:
+        if layer.recurrent_inputs > layer.hidden:
             raise MohaqError(
-                "Bit Fusion cannot run an LSTM with a projection",
+                "Bit Fusion cannot run an LSTM that is projected to more channels than units",
                 where=f"layer '{layer.name}'",
                 why="the values of a time step have one element a unit",
-                hint="it runs LSTM layers whose output has as many channels as units",
             )
         groups = tuple(
             SlotGroup(f"{layer.name}.{s}", (Slot(layer.name, s),), tuple((w,) for w in WIDTHS))

@@ -2,7 +2,8 @@
 
 Local to each operation: what a layer becomes depends on that layer alone.
 
-0. A product inside a recurrence whose rows are cut into gates becomes one product a gate.
+0. A state with fewer channels than units gets zeros behind them; a product inside a recurrence
+   whose rows are cut into gates becomes one product a gate.
 1. 16-bit operands of products are split: x = 256 high + low with a signed high and an unsigned
    low byte. Each pass multiplies operands of at most 8 bits into 32-bit accumulators; the
    passes are joined exactly with shifts and adds.
@@ -25,6 +26,8 @@ from xdsl.utils.exceptions import VerifyException
 
 from mohaq.backends.base import IllegalAssignment
 from mohaq.backends.bitfusion.gates import cut_gates
+from mohaq.backends.bitfusion.projection import pad_projections
+from mohaq.backends.multipliers import narrow_multiplier
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import qnn
 from mohaq.compiler.dialects.param import DeclareOp, LoadOp
@@ -46,27 +49,6 @@ OPERANDS = (2, 4, 8, 16)
 Array = npt.NDArray[np.int64]
 
 
-def narrow_multiplier(m: int, s: int, bits: int = MULTIPLIER_BITS) -> tuple[int, int]:
-    """(m', s') with m' of at most `bits` bits, closest to m / 2^s, halves up.
-
-    Raises:
-        IllegalAssignment: the scale is 2^bits or more.
-    """
-    drop = m.bit_length() - bits
-    if drop <= 0:
-        return m, s
-    m, s = (m + (1 << (drop - 1))) >> drop, s - drop
-    if m >> bits:
-        m, s = m >> 1, s - 1
-    if s < 0:
-        raise IllegalAssignment(
-            "a rescale is too large for the target",
-            why=f"{m} * 2^{-s} needs more than {bits} bits",
-            hint="two scales of the model are many orders of magnitude apart",
-        )
-    return m, s
-
-
 def legalize(program: Program) -> Program:
     """A legalized copy.
 
@@ -75,6 +57,7 @@ def legalize(program: Program) -> Program:
         MohaqError: operand widths that the target does not have.
     """
     made = program.clone()
+    pad_projections(made)
     cut_gates(made)
     work = _Legalizer(made)
     for op in list(made.entry.body.walk()):

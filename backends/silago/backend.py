@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy.typing as npt
 from xdsl.ir import Dialect
@@ -14,6 +14,7 @@ from mohaq.backends.base import (
     Backend,
     CostModel,
     Estimate,
+    Expected,
     GeneSpace,
     Legality,
     Options,
@@ -49,6 +50,10 @@ class SilagoBackend(Backend):
         from mohaq.backends.silago.machine import fabric_of
 
         return legality(layer, fabric_of(target))
+
+    def latency_unit(self, target: Target) -> Literal["s", "cycles"]:
+        """Cycles, unless the target's file gives a clock: no public figure exists."""
+        return "s" if target["clock"] else "cycles"
 
     def cost_model(self, table: LayerTable, space: GeneSpace, target: Target) -> CostModel:
         """Table lookups by layer and widths."""
@@ -98,6 +103,12 @@ class SilagoBackend(Backend):
 
         check_options(options)
         return run_folder(folder, inputs)
+
+    def check_expected(self, folder: Path) -> Expected:
+        """Run programs and phases on their check inputs."""
+        from mohaq.backends.silago.simulator.expected import check_expected
+
+        return check_expected(folder)
 
     def dialects(self) -> tuple[Dialect, ...]:
         """Phases, and the instructions of the cells."""

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mohaq.backends.base import CostModel, FloatArray, GeneSpace, IntArray, Options, Workload
-from mohaq.backends.silago.counters import COUNTERS, Counts, joules, seconds
+from mohaq.backends.silago.counters import COUNTERS, Counts, joules, latency
 from mohaq.backends.silago.estimate import count
 from mohaq.backends.silago.machine import Fabric
 from mohaq.backends.silago.module import sizes
@@ -49,7 +49,7 @@ class SilagoCosts(CostModel):
             total += counts[inverse.reshape(-1)]
             size += held[inverse.reshape(-1)]
         return {
-            "latency": np.asarray(seconds(total, self.fabric), dtype=np.float64),
+            "latency": np.asarray(latency(total, self.fabric), dtype=np.float64),
             "energy": np.asarray(joules(total, self.fabric), dtype=np.float64),
             "size": size.astype(np.float64),
         }

@@ -1,7 +1,7 @@
 """What is counted, and how seconds and joules follow from the counts.
 
 One formula for estimate, cost model and simulator. Without a clock in the target (no public
-figure exists) latency is the number of cycles, as if a cycle took a second.
+figure exists) there are no seconds, and latency is the number of cycles.
 """
 
 from __future__ import annotations
@@ -59,14 +59,13 @@ def joules(counts: Counts, fabric: Fabric) -> Any:
     return macs + memory + rest
 
 
-def seconds(counts: Counts, fabric: Fabric) -> Any:
-    """Time [s] of counts; cycles when the target has no clock."""
+def latency(counts: Counts, fabric: Fabric) -> Any:
+    """Time [s] of counts; cycles when the target has no clock (`Backend.latency_unit`)."""
     return counts[..., INDEX["cycles"]] / (fabric.clock or 1.0)
 
 
 def costs(counts: Counts, fabric: Fabric) -> Costs:
     """Costs of one vector of counts."""
     named = {n: int(counts[i]) for n, i in INDEX.items()}
-    return Costs(
-        named["cycles"], float(seconds(counts, fabric)), float(joules(counts, fabric)), named
-    )
+    seconds = float(latency(counts, fabric)) if fabric.clock else None
+    return Costs(named["cycles"], seconds, float(joules(counts, fabric)), named)

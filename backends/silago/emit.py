@@ -6,12 +6,13 @@ integers.safetensors  16-bit vectors and constants of the model
 programs/*.txt        `CELL r c`, then a line `<immediate> <27 bits>` for every word
 listing.txt           all programs with decoded fields and predicted last edges
 timeline.json         sequencers, ports, datapaths and tiles edge by edge, for a trace viewer
+expected.json         what programs and phases give for known inputs (expected.py)
 floorplan.svg         cells, tiles and the routes between them
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -23,13 +24,17 @@ from xdsl.ir import Block, Operation, SSAValue
 
 from mohaq.backends.silago.counters import COUNTERS
 from mohaq.backends.silago.dialect_phases import MatrixOp, VectorOp
+from mohaq.backends.silago.expected import phase_row, program_rows, sidecar
 from mohaq.backends.silago.floorplan import floorplan
+from mohaq.backends.silago.images import weight_rows
 from mohaq.backends.silago.isa.instructions import Instruction
 from mohaq.backends.silago.isa.words import addresses
 from mohaq.backends.silago.machine import Fabric
 from mohaq.backends.silago.module import keeps_program, layer_of, layers, sizes, task_of
+from mohaq.backends.silago.schedule.layout import late
 from mohaq.backends.silago.schedule.line import words_of
-from mohaq.backends.silago.schedule.tasks import Code, MatrixTask, VectorTask, place
+from mohaq.backends.silago.schedule.tasks import Code, MatrixTask, VectorTask
+from mohaq.backends.silago.simulator.check_words import FILE
 from mohaq.backends.silago.timeline import timeline
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import qnn
@@ -83,7 +88,7 @@ def emit(program: Program, folder: Path, fabric: Fabric) -> None:
     write_text(folder / MANIFEST, dump_json(data))
     (folder / "programs").mkdir(exist_ok=True)
     for number, code in enumerate(writer.codes):
-        write_text(folder / "programs" / f"{number:03d}.txt", _cells(code, writer.cells[number]))
+        write_text(folder / "programs" / f"{number:03d}.txt", _cells(code))
     write_text(folder / "listing.txt", _listing(writer, fabric))
     write_text(folder / "floorplan.svg", floorplan(fabric))
     shown = [
@@ -91,6 +96,8 @@ def emit(program: Program, folder: Path, fabric: Fabric) -> None:
         for title, code in zip(writer.titles, writer.codes, strict=True)
     ]
     write_text(folder / "timeline.json", dump_json(timeline(fabric, shown)))
+    expected = program_rows(fabric, [writer.placed(n) for n in range(len(writer.codes))])
+    write_text(folder / FILE, dump_json(sidecar(expected, writer.expected, writer.images, held)))
 
 
 def fabric_json(fabric: Fabric) -> dict[str, Any]:
@@ -101,6 +108,9 @@ def fabric_json(fabric: Fabric) -> dict[str, Any]:
     return found
 
 
+_VECTORS = {1: "one vector", 2: "two vectors"}
+
+
 class _Writer:
     """Numbers values and programs, and turns operations into rows."""
 
@@ -108,10 +118,24 @@ class _Writer:
         self.program, self.fabric = program, fabric
         self.numbers: dict[SSAValue, int] = {}
         self.codes: list[Code] = []
-        self.cells: list[list[tuple[int, int]]] = []
         self.titles: list[str] = []
         self.images: dict[str, npt.NDArray[Any]] = {}
         self.vectors: set[str] = set()
+        self.expected: list[dict[str, Any]] = []
+
+    def placed(self, number: int) -> tuple[dict[tuple[int, int], tuple[int, ...]], int]:
+        """Words of a program by cell, and the cycles of a run."""
+        code = self.codes[number]
+        return {(r, c): words_of(code.rows[r]) for r, c in code.places}, code.cycles(self.fabric)
+
+    def _expect(
+        self,
+        op: MatrixOp | VectorOp,
+        weights: npt.NDArray[np.int64] | None = None,
+        still: Collection[int] = (),
+    ) -> None:
+        bits = int_width(op.operands[0])[0]
+        self.expected.append(phase_row(op, len(self.expected), weights, bits, still))
 
     def number(self, value: SSAValue) -> int:
         """Number of a value."""
@@ -162,10 +186,9 @@ class _Writer:
             case _:
                 raise MohaqError(f"'{op.name}' is no phase", hint="lower the program first")
 
-    def _code(self, code: Code, title: str, cells: int) -> int:
+    def _code(self, code: Code, title: str) -> int:
         self.codes.append(code)
         self.titles.append(title)
-        self.cells.append([place(self.fabric, i) for i in range(cells)])
         return len(self.codes) - 1
 
     def _matrix(self, op: MatrixOp) -> dict[str, Any]:
@@ -175,14 +198,18 @@ class _Writer:
         name, at = f"image{len(self.images)}", task.place
         weights = self.program.parameters[op.weight.owner.symbol].astype(np.int64)
         self.images[name] = weight_rows(weights, task)
+        self._expect(op, weights)
         title = f"{layer_of(op)}: product {task.rows} x {task.features}, {task.bits} bits"
-        programs = [
-            [
-                self._code(task.code(b, p), f"{title}, band {b}, part {p}", task.cells)
-                for p in range(task.parts)
+        programs = {
+            str(n): [
+                [
+                    self._code(task.code(b, p, n), f"{title}, {_VECTORS[n]}, band {b}, part {p}")
+                    for p in range(task.parts)
+                ]
+                for b in range(len(task.bands))
             ]
-            for b in range(len(task.bands))
-        ]
+            for n in ((1, 2) if task.paired else (1,))
+        }
         return {
             "op": "matrix",
             "image": name,
@@ -190,12 +217,16 @@ class _Writer:
             "bits": task.bits,
             "lanes": task.lanes,
             "cells": task.cells,
+            "columns": task.columns,
             "groups": at.groups,
             "chunks": at.chunks,
             "parts": [list(p) for p in at.parts],
             "input_row": at.input_row,
+            "late": [late(r, weights=False) for r in range(self.fabric.rows)],
+            "turn": at.turn,
+            "turns": {n: list(self.codes[bands[0][0]].turns) for n, bands in programs.items()},
             "result_row": at.result_row,
-            "out_rows": at.out_rows,
+            "out_rows": {n: at.out_rows(int(n)) for n in programs},
             "resident": task.resident,
             "bands": [
                 {"runs": n, "rows": [list(r) for r in band.runs]}
@@ -207,16 +238,20 @@ class _Writer:
     def _vector(self, op: VectorOp) -> dict[str, Any]:
         task = task_of(op, self.fabric)
         assert isinstance(task, VectorTask)
+        self._expect(op, still=[n for n in range(len(op.inputs)) if n in task.fixed])
         segments = []
         for number, one in enumerate(task.segments):
             dealt = task.deal(one)
             title = f"{layer_of(op)}: {len(one.passes)} passes over {task.extent}, segment {number}"
             segments.append(
                 {
-                    "program": self._code(task.code(one), title, dealt.cells),
+                    "program": self._code(task.code(one), title),
                     "inputs": list(one.inputs),
                     "outputs": list(one.outputs),
                     "rows": one.rows,
+                    "width": one.width,
+                    "fixed": one.fixed if task.repeats else 0,
+                    "base": task.base(one),
                     "cells": dealt.cells,
                     "rounds": dealt.rounds,
                     "runs": dealt.runs,
@@ -247,29 +282,9 @@ class _Writer:
         }
 
 
-def weight_rows(weights: npt.NDArray[np.int64], task: MatrixTask) -> npt.NDArray[np.int16]:
-    """Rows of the tiles [runs of all bands, cells, groups * chunks, 16] of a weight matrix [N, K].
-
-    Lane l of word k of group g holds W[L g + l][k].
-    """
-    at, lanes = task.place, task.lanes
-    made = []
-    for band, runs in zip(task.bands, task.runs, strict=True):
-        groups = runs * at.groups * task.cells
-        full = np.zeros((groups * lanes, at.chunks * 16), dtype=np.int64)
-        mine = np.concatenate([weights[first : first + size] for first, size in band.runs])
-        full[: len(mine), : task.features] = mine
-        packed = np.zeros((groups, at.chunks * 16), dtype=np.int64)
-        for lane in range(lanes):
-            packed |= (full[lane::lanes] & ((1 << task.bits) - 1)) << (task.bits * lane)
-        dealt = packed.reshape(runs, at.groups, task.cells, at.chunks, 16).transpose(0, 2, 1, 3, 4)
-        made.append(dealt.reshape(runs, task.cells, -1, 16))
-    return np.concatenate(made).astype(np.uint16).view(np.int16)
-
-
-def _cells(code: Code, cells: Sequence[tuple[int, int]]) -> str:
+def _cells(code: Code) -> str:
     lines = []
-    for row, col in cells:
+    for row, col in code.places:
         lines.append(f"CELL {row} {col}")
         lines += [f"1 {word:027b}" for word in words_of(code.rows[row])]
     return "\n".join(lines) + "\n"

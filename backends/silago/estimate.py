@@ -9,6 +9,7 @@ from mohaq.backends.base import Costs, Estimate, Workload
 from mohaq.backends.silago.counters import INDEX, Counts, costs, vector
 from mohaq.backends.silago.machine import Fabric
 from mohaq.backends.silago.module import keeps_program, layer_of, layers, phases, sizes, task_of
+from mohaq.backends.silago.schedule.tasks import VectorTask
 from mohaq.compiler.dialects import qnn
 from mohaq.compiler.program import Program
 
@@ -35,9 +36,12 @@ def _block(
 ) -> None:
     """Add the phases of a block that is executed `times` times for `frames` vectors each."""
     for op in phases(block):
-        counts = vector(task_of(op, fabric).counts(frames))
+        task = task_of(op, fabric)
+        counts = vector(task.counts(frames))
         total = counts * times
-        if once:
+        if isinstance(task, VectorTask):
+            total = counts + vector(task.counts(frames, again=True)) * (times - 1)
+        if once and task.keeps_program(frames):
             saved = (times - 1) * counts[INDEX["load_cycles"]]
             total[INDEX["load_cycles"]] -= saved
             total[INDEX["cycles"]] -= saved

@@ -7,22 +7,16 @@ fabric (`python -m mohaq.tools.vectors silago --export`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from mohaq.backends.silago.emit import weight_rows
+from mohaq.backends.silago.images import weight_rows
 from mohaq.backends.silago.machine import Fabric
+from mohaq.backends.silago.schedule.layout import CHUNK, late, layout
 from mohaq.backends.silago.schedule.line import words_of
-from mohaq.backends.silago.schedule.matrix import (
-    CHUNK,
-    OUT_BLOCK,
-    MatrixRun,
-    layout,
-    matrix_program,
-)
-from mohaq.backends.silago.schedule.passes import CHUNK as ELEMENTS
+from mohaq.backends.silago.schedule.matrix import OUT_BLOCK, matrix_program
 from mohaq.backends.silago.schedule.passes import Pass
 from mohaq.backends.silago.schedule.tasks import Band, MatrixTask, VectorTask, place
 from mohaq.backends.silago.schedule.vector import OUT_BLOCK as STORED_BLOCK
@@ -51,7 +45,8 @@ def matvec(fabric: Fabric, weights: Words, x: Words, bits: int, *, q411: bool = 
     Args:
         fabric: the machine.
         weights: [M, K] in `bits` bits.
-        x: [K] in `bits` bits.
+        x: [K] in `bits` bits, or [2, K]: two vectors at once, on both lanes of pairs of cells.
+            Results are then those of the first vector, then those of the second one.
         bits: 16, 8 or 4.
         q411: 16-bit sums leave shifted by 12.
 
@@ -60,33 +55,45 @@ def matvec(fabric: Fabric, weights: Words, x: Words, bits: int, *, q411: bool = 
     """
     rows, features = weights.shape
     lanes = fabric.lanes(bits)
-    task = MatrixTask(fabric, rows, features, bits, (Band(0, ((0, rows),)),))
+    vectors = np.atleast_2d(x)
+    pairs = len(vectors) == 2
+    task = MatrixTask(fabric, rows, features, bits, (Band(0, ((0, rows),)),), pairs)
     groups = -(-rows // lanes)
-    at = layout(fabric, features, bits, -(-groups // task.cells), drained=False)
-    if len(at.parts) > 1 or at.groups * task.cells < groups or len(x) != features:
+    at = layout(fabric, features, bits, [-(-groups // task.cells)], drained=False)
+    fits = len(at.parts) == 1 and not at.turn and at.groups * task.cells >= groups
+    if not fits or vectors.shape not in {(1, features), (2, features)}:
         raise MohaqError(f"a product of {rows} x {features} does not fit one run")
-    run = MatrixRun(at, 0, bits, 0, wide=False, q411=q411)
+    if pairs and not task.paired:
+        raise MohaqError(f"a product with {rows} rows has no pair of cells")
     task.__dict__["place"] = at
+    run = replace(task.run(0, 0, len(vectors)), shift=0, wide=False, q411=q411)
     image = weight_rows(weights, task)[0]
-    full = np.zeros(CHUNK * at.chunks, dtype=np.int64)
-    full[:features] = x
-    given = full.reshape(-1, CHUNK).copy()
-    given[:, 0] = np.roll(given[:, 0], -1)
-    low = given & ((1 << bits) - 1)
-    packed = sum(low << (bits * lane) for lane in range(lanes))
-    inputs = np.asarray(packed).astype(np.uint16).view(np.int16)
-    programs, tiles, results = {}, {}, []
-    for number in range(task.cells):
-        row, col = place(fabric, number)
-        programs[row, col] = words_of(matrix_program(run, row)[0])
+    programs, tiles = {}, {}
+    for number, (row, col) in enumerate(task.places):
+        programs[row, col] = words_of(matrix_program(run, row).program)
         for n, words in enumerate(image[number]):
             tiles[row, col, n] = tuple(int(w) for w in words)
-        for n, words in enumerate(inputs):
+        mine = vectors[min(row, len(vectors) - 1)]
+        for n, words in enumerate(_input_rows(mine, at.chunks, bits, late(row, weights=False))):
             tiles[row, col, at.input_row + n] = tuple(int(w) for w in words)
-    for group in range(groups):
-        slot, number = divmod(group, task.cells)
-        results.append((*place(fabric, number), CHUNK * OUT_BLOCK + slot))
+    results = []
+    for vector in range(len(vectors)):
+        for group in range(groups):
+            slot, number = divmod(group, task.cells)
+            word = CHUNK * OUT_BLOCK + len(vectors) * slot + vector
+            results.append((*task.places[number], word))
     return Kernel(programs, tiles, tuple(results))
+
+
+def _input_rows(x: Words, chunks: int, bits: int, early: int) -> npt.NDArray[np.int16]:
+    """Rows of an input, replicated into the lanes; the first words belong to the next chunk."""
+    full = np.zeros(CHUNK * chunks, dtype=np.int64)
+    full[: len(x)] = x
+    given = full.reshape(-1, CHUNK).copy()
+    given[:, :early] = np.roll(given[:, :early], -1, axis=0)
+    low = given & ((1 << bits) - 1)
+    packed = sum(low << (bits * lane) for lane in range(16 // bits))
+    return np.asarray(packed).astype(np.uint16).view(np.int16)
 
 
 def elementwise(
@@ -110,19 +117,20 @@ def elementwise(
     if dealt.runs != 1:
         raise MohaqError(f"vectors of {extent} elements do not fit one run")
     programs, tiles, results = {}, {}, []
-    room = dealt.rounds * dealt.cells * ELEMENTS
-    given = np.zeros((4 * segment.rows, room), dtype=np.int64)
+    room = dealt.rounds * dealt.cells * segment.width
+    given = np.zeros((segment.per_row * segment.rows, room), dtype=np.int64)
     for slot, n in enumerate(segment.inputs):
         given[slot, :extent] = values[n]
-    shaped = given.reshape(segment.rows, 4, dealt.rounds, dealt.cells, ELEMENTS)
+    shaped = given.reshape(segment.rows, segment.per_row, dealt.rounds, dealt.cells, segment.width)
     for number in range(dealt.cells):
-        row, col = place(fabric, number)
-        code = vector_program(segment, dealt.rounds, row, wide=task.wide)[0]
+        row, col = place(fabric.cols, number)
+        how = {"wide": task.wide, "latched": fabric.latched}
+        code = vector_program(segment, dealt.rounds, row, **how)[0]
         programs[row, col] = words_of(code)
         for step in range(dealt.rounds):
             for height in range(segment.rows):
                 words = shaped[height, :, step, number].reshape(-1)
                 tiles[row, col, step * segment.rows + height] = tuple(int(w) for w in words)
         first = CHUNK * STORED_BLOCK
-        results += [(row, col, first + ELEMENTS * n) for n in range(len(segment.outputs))]
+        results += [(row, col, first + segment.width * n) for n in range(len(segment.outputs))]
     return Kernel(programs, tiles, tuple(results))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mohaq.backends.base import Legality, SlotGroup
 from mohaq.backends.silago.machine import Fabric
-from mohaq.backends.silago.schedule.matrix import CHUNK
+from mohaq.backends.silago.schedule.layout import CHUNK
 from mohaq.compiler.analysis.layers import Layer
 from mohaq.compiler.assignment import Slot
 from mohaq.compiler.diagnostics import MohaqError
@@ -12,11 +12,17 @@ from mohaq.compiler.dialects.qnn.table import TABLE_SIZE
 
 WIDTHS = {"wide_acc": (4, 8, 16), "faithful": (16,)}
 FUNCTIONS = {
-    "sru": (("sigmoid", "identity"), ("sigmoid", "tanh")),
-    "lstm": (("sigmoid", "tanh", "tanh"),),
-    "gru": (("sigmoid", "tanh"),),
+    "sru": (("sigmoid", "identity"), ("sigmoid", "tanh"), ("sigmoid", "relu")),
+    "lstm": (("sigmoid", "tanh", "tanh"), ("sigmoid", "relu", "tanh")),
+    "gru": (("sigmoid", "tanh"), ("sigmoid", "relu")),
+    "rnn": (("tanh",), ("relu",)),
+    "ligru": (("sigmoid", "relu"), ("sigmoid", "tanh")),
+    "qrnn": (("sigmoid", "tanh"),),
 }
-"""Functions of a direction that the NACU computes, by kind of layer."""
+"""Functions of a direction: those of the NACU, and relu where a product or a sum gives its input."""
+
+ONE_SET = frozenset({"sru", "qrnn"})
+"""Kinds whose directions share their functions."""
 
 RESERVED_ROWS = 12
 """Rows of a tile that the input of a product leaves to weights and results."""
@@ -46,38 +52,38 @@ def legality(layer: Layer, fabric: Fabric) -> Legality:
 def _supported(layer: Layer, fabric: Fabric, where: str) -> None:
     if fabric.numerics not in WIDTHS:
         raise MohaqError(f"{fabric.numerics} numerics give costs, no values", where=where)
-    if fabric.numerics == "faithful" and "bw_latch" not in fabric.repairs:
-        raise MohaqError(
-            f"'{fabric.name}' cannot run whole layers",
-            where=where,
-            why="layers need products in Q4.11, and the public RTL holds that format for a single "
-            "result; products in int16 leave it without a shift",
-            hint="silago1-nn is the same fabric with the format latched",
-        )
     if layer.kind != "linear" and layer.kind not in FUNCTIONS:
         raise MohaqError(
-            f"SiLago cannot run layers of kind '{layer.kind}' yet",
+            f"SiLago cannot run layers of kind '{layer.kind}'",
             where=where,
-            hint="it runs linear, sru, lstm and gru",
+            hint=f"it runs linear, {', '.join(FUNCTIONS)}",
         )
-    if layer.projected:
+    if layer.window > 1:
         raise MohaqError(
-            "SiLago cannot run an LSTM with projection yet",
+            f"SiLago cannot run a QRNN with a window of {layer.window}",
             where=where,
-            why="its projection has 16 bits beside products of other widths",
+            why="its product reads two inputs side by side, one of them from a loop of its own",
+            hint="a window of one",
         )
     if layer.clipped:
-        raise MohaqError("SiLago cannot run cells with a clip yet", where=where)
+        raise MohaqError(
+            "SiLago cannot run cells with a clip",
+            where=where,
+            why="whether a clip takes passes depends on the scale, which no cost of a layer may",
+        )
     if layer.kind in FUNCTIONS:
         one = FUNCTIONS[layer.kind]
-        count = layer.directions if layer.kind != "sru" else 1
+        count = 1 if layer.kind in ONE_SET else layer.directions
         if layer.functions not in {f * count for f in one}:
             raise MohaqError(
                 f"SiLago has no functions {', '.join(layer.functions)} for a layer of kind "
                 f"'{layer.kind}'",
                 where=where,
-                why="the NACU computes sigmoid and tanh",
-                hint="or ".join(", ".join(f) + " " for f in one).strip(),
+                why="the NACU computes sigmoid and tanh, and two passes a relu; what an LSTM shows of "
+                "its c has to be bounded, so that no scale depends on data"
+                if layer.kind == "lstm"
+                else "the NACU computes sigmoid and tanh, and two passes a relu",
+                hint=" or ".join(", ".join(f) for f in one),
             )
         if layer.table_points != TABLE_SIZE:
             raise MohaqError(

@@ -94,6 +94,11 @@ class Fabric:
         return self.rows * self.cols
 
     @property
+    def latched(self) -> bool:
+        """Whether BW_CONFIG holds until the next one; otherwise it acts on one result."""
+        return "bw_latch" in self.repairs
+
+    @property
     def rf_blocks(self) -> int:
         """Blocks of a register file."""
         return self.rf_words // self.rf_block_words

@@ -26,7 +26,20 @@ def task_of(op: MatrixOp | VectorOp, fabric: Fabric) -> MatrixTask | VectorTask:
     if isinstance(op, MatrixOp):
         rows, features = shape_of(op.weight)
         return MatrixTask(fabric, rows, features, int_width(op.weight)[0], op.grouped())
-    return VectorTask(fabric, op.extent, op.code(), op.results_kept())
+    return VectorTask(fabric, op.extent, op.code(), op.results_kept(), _fixed(op))
+
+
+def _fixed(op: VectorOp) -> frozenset[int]:
+    """Inputs that a loop does not change, if nothing but this phase uses tiles in its body."""
+    block = op.parent_block()
+    if block is None or not isinstance(block.parent_op(), qnn.ScanOp):
+        return frozenset()
+    if any(isinstance(o, qnn.ScanOp) for o in block.ops) or list(phases(block)) != [op]:
+        return frozenset()
+    owners = [v.owner for v in op.inputs]
+    inside = {n for n, o in enumerate(owners) if o is block or o in block.ops}
+    count = len(op.inputs) + len(op.constant_values())
+    return frozenset(range(count)) - inside
 
 
 def layer_of(op: Operation) -> str:

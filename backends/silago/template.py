@@ -19,7 +19,18 @@ from mohaq.backends.silago.machine import Fabric
 from mohaq.compiler.analysis.layers import Layer
 from mohaq.compiler.analysis.storage import GATE_GRID, UNIT_GRID
 from mohaq.compiler.diagnostics import MohaqError
-from mohaq.compiler.dialects.nn import GruOp, LayerOp, LinearOp, LstmOp, SruOp
+from mohaq.compiler.dialects.nn import (
+    POOLINGS,
+    FunctionAttr,
+    GruOp,
+    LayerOp,
+    LiGruOp,
+    LinearOp,
+    LstmOp,
+    QrnnOp,
+    RnnOp,
+    SruOp,
+)
 from mohaq.compiler.dialects.param import DeclareOp, LoadOp
 from mohaq.compiler.dialects.quant import GridAttr
 from mohaq.compiler.dialects.types import DYNAMIC, float_tensor
@@ -127,12 +138,36 @@ class _Template:
                     else None,
                     direction=direction,
                     reset_after=layer.reset_after,
+                    activations=self._functions(),
+                )
+            case "rnn" | "ligru":
+                kind, gates = (RnnOp, 1) if layer.kind == "rnn" else (LiGruOp, 2)
+                return kind(
+                    layer.name,
+                    x,
+                    self._load("weight", count, gates, hidden, inputs),
+                    self._load("recurrent", count, gates, hidden, hidden),
+                    self._load("bias", count, gates, hidden) if layer.bias else None,
+                    direction=direction,
+                    activations=self._functions(),
+                )
+            case "qrnn":
+                return QrnnOp(
+                    layer.name,
+                    x,
+                    self._load("weight", count, layer.gates, hidden, 1, inputs),
+                    self._load("bias", count, layer.gates, hidden) if layer.bias else None,
+                    direction=direction,
+                    pooling=next(p for p, gates in POOLINGS.items() if gates == layer.gates),
                 )
             case _:
                 raise MohaqError(
                     f"SiLago has no costs for layers of kind '{layer.kind}'",
                     where=f"layer '{layer.name}'",
                 )
+
+    def _functions(self) -> list[FunctionAttr]:
+        return [FunctionAttr.of(name) for name in self.layer.functions]
 
     def _lstm(self, direction: str) -> LayerOp:
         layer = self.layer
@@ -141,9 +176,13 @@ class _Template:
             layer.name,
             self.block.args[0],
             self._load("weight", count, 4, hidden, layer.inputs),
-            self._load("recurrent", count, 4, hidden, hidden),
+            self._load("recurrent", count, 4, hidden, layer.recurrent_inputs),
             self._load("bias", count, 4, hidden) if layer.bias else None,
             peephole=self._load("peephole", count, 3, hidden) if layer.peepholes else None,
+            projection=self._load("projection", count, layer.recurrent_inputs, hidden)
+            if layer.projected
+            else None,
             direction=direction,
             coupled=layer.gates == 3,
+            activations=self._functions(),
         )

@@ -52,8 +52,9 @@ class Compiled:
 
     def __repr__(self) -> str:
         total = self.estimate.total
+        time = f"{total.cycles} cycles" if total.seconds is None else f"{total.seconds:.3g} s"
         return (
-            f"Compiled({self.folder}, {self.target}: {total.seconds:.3g} s, "
+            f"Compiled({self.folder}, {self.target}: {time}, "
             f"{total.joules:.3g} J, {self.estimate.size_bytes} bytes)"
         )
 

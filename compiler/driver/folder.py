@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mohaq.backends.base import Options, Simulation, Target
+from mohaq.backends.base import Expected, Options, Simulation, Target
 from mohaq.backends.registry import get_backend
 from mohaq.compiler.context import MohaqContext
 from mohaq.compiler.diagnostics import MohaqError
@@ -89,6 +89,10 @@ class CompiledFolder:
         """The target as it was when the folder was compiled."""
         held = self.folder / TARGET_FILE
         return self.backend.load_target(str(held) if held.is_file() else self.target)
+
+    def check_expected(self) -> Expected:
+        """Compare the emitted part with the expected results in it (`Backend.check_expected`)."""
+        return self.backend.check_expected(self.folder / EMITTED)
 
     def stage(self, name: str) -> Program:
         """Load the program of a stage."""

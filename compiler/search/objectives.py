@@ -33,7 +33,7 @@ class Priced:
 
     Attributes:
         widths: bits of every searched slot: {slot: [N]}.
-        costs: of the backend: `latency` [s], `energy` [J], `size` [bytes] and what else it
+        costs: of the backend: `latency` [s, or cycles without a clock], `energy` [J], `size` [bytes] and what else it
             gives, each [N].
         widest: the same costs of the target's widest legal assignment, ties and frozen slots
             aside.

@@ -253,7 +253,10 @@ def run_search(
                 ),
                 **({"beacons": held.to_json(out.absolute())} if held else {}),
             },
-            settings.axes,
+            tuple(
+                replace(a, unit=backend.latency_unit(machine)) if a.name == "latency" else a
+                for a in settings.axes
+            ),
             reference,
             tuple(loop.generations),
             tuple(loop.points.values()),

@@ -15,7 +15,7 @@ from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.driver import CompiledFolder, reference_outputs
 from mohaq.compiler.network import Network
 
-TARGETS = ("reference", "bitfusion-e")
+TARGETS = ("reference", "bitfusion-e", "epiphany-e16")
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -177,7 +177,7 @@ def layers(
                 **common,
             )
     net.add(op)
-    results = list(op.results) if init or not paired else [op.results[0]]
+    results: list[SSAValue] = list(op.results) if init or not paired else [op.results[0]]
     if paired and facts.get("window") == 1:
         results = results[:2]  # nothing takes a last input in
     return Drawn(net.finish(results), inputs, facts)

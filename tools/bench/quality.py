@@ -65,6 +65,7 @@ def measure(run: Path, points: int) -> dict[str, Any]:
         held.append(line)
     return {
         "target": machine.name,
+        "latency_unit": backend.latency_unit(machine),
         "workload": front["workload"],
         "utterances": {name: len(data) for name, data in splits.items()},
         "rows": held,
@@ -81,14 +82,15 @@ def show(result: Mapping[str, Any]) -> Table:
     for split in SPLITS:
         for metric in METRICS:
             table.add_column(f"{split} {metric.upper()} %", justify="right")
-    for title in ("ms", "uJ", "kB"):
+    counted = result["latency_unit"] == "cycles"
+    for title in ("kcycles" if counted else "ms", "uJ", "kB"):
         table.add_column(title, justify="right")
     for row in result["rows"]:
         cells = [f"{100 * row[s][m]:.1f}" for s in SPLITS for m in METRICS]
         costs = row.get("costs")
         if costs:
             cells += [
-                f"{1e3 * costs['latency']:.3f}",
+                f"{costs['latency'] * (1e-3 if counted else 1e3):.3f}",
                 f"{1e6 * costs['energy']:.1f}",
                 f"{costs['size'] / 1000:.0f}",
             ]

@@ -25,8 +25,10 @@ from mohaq.backends.silago.simulator.run import run
 from mohaq.backends.silago.simulator.state import reset
 from mohaq.backends.silago.template import Widths, lowered_layer
 from mohaq.compiler.analysis.layers import Layer, LayerTable, layer_table
+from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.files import write_text
 from mohaq.compiler.network import Network
+from mohaq.tools.bench.silago_losses import KINDS, Losses, add, of_program, of_task
 
 PAPER_MACS = {
     "l0": 75_900, "l1": 844_800, "l2": 844_800, "l3": 844_800,
@@ -83,23 +85,16 @@ def paper_table() -> LayerTable:
 
 
 def utilisation(fabric: Fabric, rows: int, features: int, bits: int, frames: int) -> str:
-    """One line: share of the peak rate of a product, and where the rest goes."""
+    """One line: share of the peak rate of a product, and where the slots of both lanes go."""
     task = MatrixTask(fabric, rows, features, bits, (Band(0, ((0, rows),)),))
     counts = task.counts(frames)
-    peak = fabric.cells * fabric.lanes(bits)
-    ideal = rows * features * frames / peak
-    done = counts[f"macs_{bits}"] / peak
+    found = of_task(task, frames)
     cycles, runs = counts["cycles"], counts["run_cycles"]
-    shares = {
-        "padding": done - ideal,
-        "start, clear, store": runs - done,
-        "programs": counts["load_cycles"],
-        "rows and refills": cycles - runs - counts["load_cycles"],
-    }
-    lost = ", ".join(f"{name} {100 * value / cycles:.1f} %" for name, value in shares.items())
+    ideal = found.pop("products")
+    lost = ", ".join(f"{name} {100 * value / cycles:.1f}" for name, value in found.items())
     return (
-        f"| {rows} x {features} | {bits} | {100 * ideal / cycles:.1f} % | "
-        f"{100 * ideal / runs:.1f} % | {lost} |"
+        f"| {rows} x {features} | {bits} | {200 * ideal / cycles:.1f} % | "
+        f"{200 * ideal / runs:.1f} % | {100 * ideal / cycles:.1f} % | {lost} |"
     )
 
 
@@ -109,25 +104,30 @@ class Model:
     def __init__(self, fabric: Fabric, frames: int) -> None:
         self.fabric, self.workload = fabric, Workload(frames)
         self.table = paper_table()
-        self._counts: dict[tuple[str, Widths], Counts] = {}
+        self._layers: dict[tuple[str, Widths], tuple[Counts, Losses]] = {}
 
-    def counts(self, widths: dict[str, int]) -> Counts:
-        """Counts of all layers."""
+    def counts(self, widths: dict[str, int]) -> tuple[Counts, Losses]:
+        """Counts of all layers, and where their cycles go."""
         direct = {layer.direct for layer in self.table if layer.direct}
-        total = np.zeros(len(INDEX), dtype=np.int64)
+        total, lost = np.zeros(len(INDEX), dtype=np.int64), Losses()
         for layer in self.table:
             bits = widths[layer.name]
             stored = bits if layer.name in direct else 16
             out = widths[layer.direct] if layer.direct else 16
-            total += self._layer(layer, Widths(bits, stored, out))
-        return total
+            counts, found = self._layer(layer, Widths(bits, stored, out))
+            total += counts
+            add(lost, found)
+        if round(sum(lost.values())) != total[INDEX["cycles"]]:
+            raise MohaqError("the kinds of cycles do not add up")
+        return total, lost
 
-    def _layer(self, layer: Layer, widths: Widths) -> Counts:
+    def _layer(self, layer: Layer, widths: Widths) -> tuple[Counts, Losses]:
         key = (layer.name, widths)
-        if key not in self._counts:
-            made = count(lowered_layer(layer, widths, self.fabric), self.fabric, self.workload)
-            self._counts[key] = np.sum(list(made.values()), axis=0)
-        return self._counts[key]
+        if key not in self._layers:
+            program = lowered_layer(layer, widths, self.fabric)
+            made = np.sum(list(count(program, self.fabric, self.workload).values()), axis=0)
+            self._layers[key] = made, of_program(program, self.fabric, self.workload)
+        return self._layers[key]
 
 
 def worked_example(fabric: Fabric) -> tuple[int, list[int]]:
@@ -152,9 +152,12 @@ def bench(target: str, frames: int, tell: Tell) -> None:
     edge, values = worked_example(fabric_of(load_target("silago1-rtl")))
     tell(f"Worked example: y = {values}, last result at edge {edge} (by hand: 48)")
     tell("")
-    tell(f"Products on {target}, {frames} vectors; share of the peak multiply-accumulate rate")
-    tell("| shape | bits | all | runs alone | lost |")
-    tell("|---|---|---|---|---|")
+    tell(
+        f"Products on {target}, {frames} vectors; share of the peak multiply-accumulate rate of one"
+    )
+    tell("lane a cell (the paper's machine), of both lanes, and where the rest of both goes, in %")
+    tell("| shape | bits | one lane | runs alone | both lanes | lost of both |")
+    tell("|---|---|---|---|---|---|")
     widths = [b for b in (16, 8, 4) if fabric.numerics == "wide_acc" or b == 16]
     for rows, features in SHAPES:
         for bits in widths:
@@ -162,28 +165,39 @@ def bench(target: str, frames: int, tell: Tell) -> None:
     tell("")
     tell(f"The paper's network on {target}, {frames} frames; energies of a frame in uJ")
     tell(
-        "| bits | paper: speed-up | paper: energy | ideal cycles | our cycles | ratio "
-        "| our MAC + SRAM + rest |"
+        "| bits | paper: speed-up | paper: energy | ideal cycles (one lane) | our cycles | ratio "
+        "| of both lanes | our MAC + SRAM + rest |"
     )
-    tell("|---|---|---|---|---|---|---|")
+    tell("|---|---|---|---|---|---|---|---|")
     model = Model(fabric, frames)
     for name, changes in MIXES.items():
         mix = {layer: changes.get(layer, 16) for layer in PAPER_MACS}
         if fabric.numerics != "wide_acc" and set(mix.values()) != {16}:
             continue
         tell(_row(name, mix, model, fabric, frames))
+    tell("")
+    tell("Where the cycles of a frame go (a cycle has a slot for every cell and both lanes)")
+    tell(f"| kind | {' | '.join(f'all {b}' for b in widths)} |")
+    tell("|---|" + "---|" * len(widths))
+    lost = [model.counts(dict.fromkeys(PAPER_MACS, b))[1] for b in widths]
+    for kind in KINDS:
+        shares = (
+            f"{one.get(kind, 0) / frames:,.0f} ({100 * one.get(kind, 0) / sum(one.values()):.1f} %)"
+            for one in lost
+        )
+        tell(f"| {kind} | {' | '.join(shares)} |")
 
 
 def _row(name: str, bits: dict[str, int], model: Model, fabric: Fabric, frames: int) -> str:
     paper = paper_energy(bits, fabric)
-    counts = model.counts(bits)
+    counts, lost = model.counts(bits)
     macs, memory, rest = (1e6 * float(e) / frames for e in energies(counts, fabric))
     cycles = int(counts[INDEX["cycles"]]) / frames
     ideal = paper.cycles
     return (
         f"| {name} | {paper.speedup:.3f} | {1e6 * paper.joules:.2f} | {ideal:,.0f} | "
         f"{cycles:,.0f} | {100 * ideal / cycles:.1f} % | "
-        f"{macs:.2f} + {memory:.2f} + {rest:.2f} |"
+        f"{100 * lost['products'] / frames / cycles:.1f} % | {macs:.2f} + {memory:.2f} + {rest:.2f} |"
     )
 
 

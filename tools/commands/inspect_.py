@@ -153,7 +153,7 @@ def _inspect_compiled(folder: Path) -> None:
     total = read_json(folder / "estimate.json", "estimate")
     rows = [
         ("cycles", f"{total['total']['cycles']:,}"),
-        ("latency", latency(total["total"]["cycles"], total["total"]["seconds"])),
+        ("latency", latency(total["total"]["seconds"])),
         ("energy", si(total["total"]["joules"], "J")),
         ("size", kib(total["size_bytes"])),
         *((name, f"{value:,}") for name, value in total["total"]["counters"].items()),

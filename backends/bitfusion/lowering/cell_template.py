@@ -62,7 +62,8 @@ class _Template:
         self.store = ParameterStore()
         self.declared: list[DeclareOp] = []
         types = [float_tensor([DYNAMIC, DYNAMIC, layer.inputs])]
-        sizes = [layer.hidden] * (2 if layer.kind == "lstm" else 1)
+        self.shown = layer.recurrent_inputs or layer.hidden
+        sizes = [self.shown, layer.hidden] if layer.kind == "lstm" else [layer.hidden]
         if layer.kind == "qrnn" and layer.window == 2:
             sizes.append(layer.inputs)
         if carried:
@@ -136,7 +137,7 @@ class _Template:
         rows = 4 if layer.kind == "lstm" else layer.gates
         weights = (
             self._load("weight", count, rows, hidden, inputs),
-            self._load("recurrent", count, rows, hidden, hidden),
+            self._load("recurrent", count, rows, hidden, self.shown),
             self._load("bias", count, rows, hidden) if layer.bias else None,
         )
         match layer.kind:
@@ -159,8 +160,12 @@ class _Template:
                 )  # fmt: skip
             case "lstm":
                 peephole = self._load("peephole", count, 3, hidden) if layer.peepholes else None
+                projection = None
+                if layer.projected:
+                    projection = self._load("projection", count, self.shown, hidden)
                 return LstmOp(
                     layer.name, x, *weights, peephole=peephole, direction=direction,
+                    projection=projection,
                     initial_h=states[0] if states else None,
                     initial_c=states[1] if states else None,
                     coupled=layer.gates == 3, activations=functions, clip=clip,

@@ -13,10 +13,15 @@ from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Block, Operation, Region, SSAValue
 
 from mohaq.backends.base import Target
-from mohaq.backends.silago.legalize.cells import CellRules, unexpected
+from mohaq.backends.silago.legalize.cells import (
+    CellRules,
+    read_rectified,
+    rectified_value,
+    unexpected,
+)
 from mohaq.backends.silago.legalize.maker import Held, Maker, Names
 from mohaq.backends.silago.legalize.numerics import KNOWN, Numerics
-from mohaq.backends.silago.legalize.products import feeds_sums, legal_product, product_chain
+from mohaq.backends.silago.legalize.products import legal_product, product_chain, reader
 from mohaq.backends.silago.machine import fabric_of
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import qnn
@@ -109,10 +114,10 @@ class _Legalizer:
                 if chain is not None:
                     x = rules.plain(chain.input)
                     held[op.result] = legal_product(op, chain, x, make, self.program.parameters)
-                elif _rounds_into_a_sum(op) or _feeds_a_function(op):
+                elif _rounds_into_a_sum(op) or _feeds_a_function(op) or read_rectified(op.result):
                     return
                 else:
-                    held[op.result] = rules.requantize(op)
+                    held[op.result] = self._once(op, rules)
             case qnn.LookupOp():
                 held[op.result] = rules.lookup(op)
             case qnn.SliceOp():
@@ -133,12 +138,34 @@ class _Legalizer:
                 held[op.result] = Held(make.add(qnn.StackOp([rules.plain(p) for p in op.parts])))
             case qnn.ScanOp():
                 self._scan(op, rules)
+            case qnn.SaturateOp() if read_rectified(op.result):
+                pass
+            case qnn.SaturateOp() if rectified_value(op) is not None:
+                held[op.result] = rules.rectified(op)
             case qnn.SaturateOp() if not _feeds_a_function(op):
                 raise unexpected(op)
             case _ if isinstance(op, ABSORBED):
                 pass
             case _:
                 raise unexpected(op)
+
+    def _once(self, op: qnn.RequantizeOp, rules: CellRules) -> Held:
+        """A rescaled value; where loops alone carry it, one that was rescaled alike before.
+
+        A QRNN whose last input is a result of the program reads its input twice.
+        """
+        carried = all(isinstance(use.operation, qnn.ScanOp) for use in op.result.uses)
+        for use in op.input.uses if carried else ():
+            other = use.operation
+            if (
+                isinstance(other, qnn.RequantizeOp)
+                and other.parent is op.parent
+                and other.result in rules.held
+                and other.scales() == op.scales()
+                and other.result.type == op.result.type
+            ):
+                return rules.held[other.result]
+        return rules.requantize(op)
 
     def _scan(self, op: qnn.ScanOp, rules: CellRules) -> None:
         make, body = rules.make, op.body.block
@@ -149,7 +176,8 @@ class _Legalizer:
         for value, old in zip(op.inputs, body.args, strict=False):
             later = rules.value(value).later
             # By what reads it, not by its numbers: phases have one form for a kind of layer.
-            if later is not None and (feeds_sums(old, 0, len(later.values)) or later.values.any()):
+            summed = later is not None and reader(old, 0, len(later.values)) != "product"
+            if later is not None and (summed or later.values.any()):
                 held[old] = inner.biased(Held(held[old].value, later=later))
         yielded = self._block(body, inner, held)
         block.add_op(qnn.YieldOp(yielded))

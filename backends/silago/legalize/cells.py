@@ -19,6 +19,12 @@ from mohaq.compiler.dialects.types import int_width
 from mohaq.compiler.parameters import ParameterStore
 
 UNIT = 1 << 15
+TOP = UNIT - 1
+"""A rectified value is TOP - saturate(TOP - value): two passes."""
+
+GATE_ROOM = 2
+"""Bits by which a doubled gate can be shifted to the left: 1.0 is 2^12."""
+
 FUNCTIONS = {"sigmoid": (SIGMOID, 0), "tanh": (TANH, 1)}
 """Neutral table -> (function of the NACU, how many bits finer the neutral input's steps are)."""
 
@@ -29,6 +35,30 @@ def unexpected(op: Operation) -> MohaqError:
         f"SiLago has no passes for this use of '{op.name}'",
         hint="functions other than sigmoid and tanh, clips and zero points are not supported",
     )
+
+
+def rectified_value(op: Operation) -> SSAValue | None:
+    """v, where an operation is the end of max(v, 0) = TOP - saturate(TOP - v)."""
+    low = _taken_from_top(op)
+    if low is None or not isinstance(low.owner, Operation):
+        return None
+    return _taken_from_top(low.owner)
+
+
+def read_rectified(value: SSAValue) -> bool:
+    """Whether a maximum with 0 alone reads a value."""
+    users = [use.operation for use in value.uses]
+    return bool(users) and all(
+        isinstance(u, qnn.RsubOp) and u.constant.value.data == TOP for u in users
+    )
+
+
+def _taken_from_top(op: Operation) -> SSAValue | None:
+    """v of saturate(TOP - v)."""
+    if not isinstance(op, qnn.SaturateOp) or not isinstance(op.input.owner, qnn.RsubOp):
+        return None
+    inner = op.input.owner
+    return inner.input if inner.constant.value.data == TOP else None
 
 
 @dataclass
@@ -71,6 +101,22 @@ class CellRules:
             )
         function, finer = FUNCTIONS[table]
         return self.make.looked_up(self._argument(op.input, finer), function)
+
+    def rectified(self, op: qnn.SaturateOp) -> Held:
+        """max(value, 0): SUBT from the largest number, twice. A sum saturates before."""
+        inner = rectified_value(op)
+        assert inner is not None
+        owner = inner.owner
+        if isinstance(owner, qnn.RequantizeOp) and inner not in self.held:
+            ((m, s),) = owner.scales()
+            if not isinstance(owner.input.owner, qnn.AddOp):
+                raise unexpected(owner)
+            value = self._reset_sum(owner.input.owner, power_of_two(m, s))
+        else:
+            value = self._total(inner)
+        for _ in range(2):
+            value = self.make.subtracted(value, TOP)
+        return Held(value)
 
     def _argument(self, value: SSAValue, finer: int) -> SSAValue:
         """The input of a function in Q4.11."""
@@ -160,7 +206,11 @@ class CellRules:
         shift = -(exponent + gate.exponent + other.exponent)
         if self.make.numerics.wide or (shift == Q411_SHIFT and not other.exponent):
             return self.make.times(gate.value, other.value, shift)
-        # Products are shifted by 12; what is left moves the other factor first.
+        # Products are shifted by 12; what is left moves the gate where it has room (it is at most
+        # 2^12), or the other factor when that is a result of the NACU too.
+        if not other.exponent and Q411_SHIFT - GATE_ROOM <= shift < Q411_SHIFT:
+            moved = self.make.shifted(gate.value, shift - Q411_SHIFT)
+            return self.make.times(moved, other.value, Q411_SHIFT)
         if not other.exponent:
             raise IllegalAssignment(
                 f"a product would have to be shifted by {shift} bits, the datapath has {Q411_SHIFT}"

@@ -137,9 +137,11 @@ class Maker:
 
     def complement(self, gate: Held) -> Held:
         """1 - gate, both factors. SUBT from a constant."""
-        one = 1 << (BITS - 1 - gate.exponent)
-        value = self.add(qnn.SaturateOp(self.add(qnn.RsubOp(gate.value, one)), BITS))
-        return Held(value, gate.exponent)
+        return Held(self.subtracted(gate.value, 1 << (BITS - 1 - gate.exponent)), gate.exponent)
+
+    def subtracted(self, value: SSAValue, constant: int) -> SSAValue:
+        """saturate16(constant - value), for values above -32768. SUBT."""
+        return self.add(qnn.SaturateOp(self.add(qnn.RsubOp(value, constant)), BITS))
 
     def looked_up(self, value: SSAValue, function: str) -> Held:
         """A function of the NACU; its Q4.11 result stands for Q0.15. SIGM or TANH."""

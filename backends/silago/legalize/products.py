@@ -9,6 +9,7 @@ added in the same scale, saturating; a result of fewer bits is formed with all i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from xdsl.dialects.builtin import DenseArrayBase, i64
@@ -177,24 +178,38 @@ def _bands(op: qnn.RequantizeOp, shifts: list[int]) -> list[int]:
     layer: what is added in front of a function is in the gate grid, anything else is not.
     """
     run = shape_of(op.result)[-1] // len(shifts)
-    classes = [feeds_sums(op.result, n * run, run) for n in range(len(shifts))]
-    found: dict[tuple[bool, int], int] = {}
+    classes = [reader(op.result, n * run, run) for n in range(len(shifts))]
+    found: dict[tuple[Reader, int], int] = {}
     return [found.setdefault(key, len(found)) for key in zip(classes, shifts, strict=True)]
 
 
-def feeds_sums(value: SSAValue, first: int, size: int) -> bool:
-    """Whether a run of channels is read by additions alone (through slices, loops and shifts)."""
-    readers = []
+Reader = Literal["function", "rectifier", "product"]
+
+
+def reader(value: SSAValue, first: int, size: int) -> Reader:
+    """What a run of channels is for, through slices, loops, sums and shifts.
+
+    function: all of it goes into functions of the NACU, so it is in the gate grid. rectifier: into
+    a maximum with 0, in a grid of its own. product: anything else.
+    """
+    found: set[Reader] = set()
     for use in value.uses:
         user = use.operation
         if isinstance(user, qnn.SliceOp):
-            if user.offset.value.data <= first < user.offset.value.data + user.size.value.data:
-                return feeds_sums(user.result, first - user.offset.value.data, size)
+            offset = user.offset.value.data
+            if offset <= first < offset + user.size.value.data:
+                found.add(reader(user.result, first - offset, size))
         elif isinstance(user, qnn.ScanOp):
-            return feeds_sums(user.body.block.args[use.index], first, size)
+            found.add(reader(user.body.block.args[use.index], first, size))
+        elif isinstance(user, (qnn.AddOp, qnn.ShlOp, qnn.RequantizeOp, qnn.SaturateOp)):
+            found.add(reader(user.results[0], first, size))
+        elif isinstance(user, qnn.LookupOp):
+            found.add("function")
+        elif isinstance(user, qnn.RsubOp):
+            found.add("rectifier")
         else:
-            readers.append(user)
-    return bool(readers) and all(isinstance(r, (qnn.AddOp, qnn.ShlOp)) for r in readers)
+            found.add("product")
+    return found.pop() if len(found) == 1 else "product"
 
 
 def _scaled(values: Ints, exponent: Ints) -> Ints:

@@ -36,20 +36,20 @@ SLACK = 3
 """row + 2 hops + d is 3 for every cell, so that all cells have one timing."""
 
 LATER = 5
-"""Edges that cells of row 1 start later. Both cells of a column get their rows over one bus, and
-rows of row 1 then come 6 edges after those of row 0 (1 is the skew)."""
+"""Edges that cells of row 1 start elementwise segments later. Both cells of a column get their
+rows over one bus, and rows of row 1 then come 6 edges after those of row 0 (1 is the skew)."""
 
 
 class Line:
     """Instructions in order; `now` is the decode edge of the next one, 0 for the first."""
 
-    def __init__(self, row: int) -> None:
+    def __init__(self, row: int, later: int = 0) -> None:
         self.row = row
         self.items: list[Instruction] = []
         self.now = 0
         self._loop: tuple[int, int, int] | None = None
         if row:
-            self.wait_until(LATER * row)
+            self.wait_until(later * row)
 
     @property
     def hops(self) -> int:
@@ -92,23 +92,39 @@ class Line:
         self.put(Loop(endpc=0, iter=trips))
         self._loop = (len(self.items) - 1, trips, self.now)
 
-    def end_loop(self) -> None:
-        """End the loop after the last instruction."""
+    def end_loop(self) -> int:
+        """End the loop after the last instruction; gives the edges that all other trips take."""
         assert self._loop is not None
         at, trips, start = self._loop
         places = addresses(self.items)
         self.items[at] = Loop(endpc=places[-1], iter=trips)
-        self.now += (trips - 1) * (self.now - start)
+        others = (trips - 1) * (self.now - start)
+        self.now += others
         self._loop = None
+        return others
 
     def connect(self) -> None:
         """r0 and r1 to the operands, the first output to w1."""
-        here = {"hb_index": 2, "src_row": self.row}
+        self.connect_operand(Sink.IN0, self.row, 0)
+        self.connect_operand(Sink.IN1, self.row, 1)
+        self.connect_result(0)
+
+    def connect_operand(self, sink: Sink, row: int, port: int, *, dpu: bool = False) -> None:
+        """A port of the register file (or of the datapath) of the column's cell in a row."""
         self.put(
-            Swb(v_index=int(Sink.IN0), src_port=0, **here),
-            Swb(v_index=int(Sink.IN1), src_port=1, **here),
-            Swb(v_index=int(Sink.W1), src_block=1, **here),
+            Swb(
+                v_index=int(sink),
+                src_row=row,
+                send_to_other_row=int(row != self.row),
+                src_block=int(dpu),
+                src_port=port,
+                hb_index=2,
+            )
         )
+
+    def connect_result(self, port: int) -> None:
+        """An output of the own datapath to w1."""
+        self.connect_operand(Sink.W1, self.row, port, dpu=True)
 
     def route(self, *, write: bool) -> None:
         """Open the way to the tile that this cell reads, or to the one that it writes."""

@@ -37,7 +37,14 @@ from mohaq.backends.silago.simulator.faults import Fault, fault
 from mohaq.backends.silago.simulator.patterns import Pattern, refi_access, sram_access
 from mohaq.backends.silago.simulator.refusals import refused, source_of, tile_of
 from mohaq.backends.silago.simulator.sequencer import Decoded, Sequencer
-from mohaq.backends.silago.simulator.state import NO_SOURCE, SINKS, Run, State, sorted_rows
+from mohaq.backends.silago.simulator.state import (
+    NO_SOURCE,
+    SINKS,
+    Delivery,
+    Run,
+    State,
+    sorted_rows,
+)
 from mohaq.compiler.diagnostics import MohaqError
 
 ROW_WORDS = 16
@@ -107,7 +114,7 @@ class CycleEngine:
             fabric.q_shift, fabric.numerics == "wide_acc", "lane_slice" in fabric.repairs
         )
 
-    def run(self, edges: int | None) -> Run:
+    def run(self, edges: int | None, deliveries: Sequence[Delivery] = ()) -> Run:
         """Run until all is quiet, or the edges 0 .. edges-1.
 
         Raises:
@@ -115,6 +122,9 @@ class CycleEngine:
         """
         edge = 0
         while edge < edges if edges is not None else self._alive(edge):
+            for one in deliveries:
+                if one.edge == edge:
+                    one.put(self.state.sram)
             self._step(edge)
             edge += 1
             if edges is None and edge > 1 << 26:

@@ -30,8 +30,9 @@ PRODUCTS = frozenset(
 """Modes whose output Q4.11 shifts right."""
 
 DRAIN = Mode.MODE_6
-"""Our extension of `wide_acc`: shows the register lane io_change of NACU 0, shifted and clamped
-to 16 bits, and clears nothing. The public RTL has no such mode."""
+"""Our extension of `wide_acc`: shows one register lane after the other, shifted and clamped to 16
+bits, from lane io_change of NACU 0 on; those of NACU 1 come last. Clears nothing. The public RTL
+has no such mode."""
 
 WIDE = PRODUCTS | {Mode.SUM_ACC, DRAIN}
 """Modes that our `wide_acc` shift applies to."""
@@ -88,6 +89,7 @@ class Datapath:
     ir: list[int] = field(default_factory=lambda: [0, 0])
     status: int = 0
     draining: int = 0
+    """Lanes shown so far."""
     drained: int = 0
 
 
@@ -189,12 +191,15 @@ def compute(
     """
     mode, bits = setting.mode, LANE_BITS[Bw(setting.bw)]
     lane_bits = arithmetic.lane_bits(bits)
-    d.draining = int(mode == DRAIN)
     if mode == DRAIN:
-        d.drained = clamp(moved(d.raw[0][setting.change], setting.shift), 16)
+        lanes = 16 // d.raw_bits
+        nacu, lane = divmod((setting.change + d.draining) % (2 * lanes), lanes)
+        d.drained = clamp(moved(d.raw[nacu][lane], setting.shift), 16)
+        d.draining += 1
         if clear:
             d.raw = [[0] * 4, [0] * 4]
         return
+    d.draining = 0
     ins = [
         negated(word) if setting.change == change else word
         for word, change in zip(operands, _NEGATES, strict=True)

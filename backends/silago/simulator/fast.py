@@ -13,7 +13,7 @@ from mohaq.backends.silago.simulator import kernels
 from mohaq.backends.silago.simulator.faults import Fault, fault
 from mohaq.backends.silago.simulator.nacu import table
 from mohaq.backends.silago.simulator.sequencer import last_word
-from mohaq.backends.silago.simulator.state import Ints, Run, State, sorted_rows
+from mohaq.backends.silago.simulator.state import Delivery, Ints, Run, State, sorted_rows
 from mohaq.backends.silago.simulator.tables import COLUMNS, table_of
 
 CHUNK = 2048
@@ -43,7 +43,7 @@ class FastEngine:
             final = last_word(len(words), fabric.imem_words)
             self.seq[cell] = 0, 1 + fabric.skew(row, col), 1, final, -1, -1
 
-    def run(self, edges: int | None, log: bool) -> Run:
+    def run(self, edges: int | None, log: bool, deliveries: Sequence[Delivery] = ()) -> Run:
         """Run until all is quiet, or the edges 0 .. edges-1.
 
         Raises:
@@ -82,8 +82,12 @@ class FastEngine:
         kept: list[Ints] = []
         kept_sram: list[Ints] = []
         edge, end = 0, LONGEST if edges is None else edges
+        coming = sorted(deliveries, key=lambda one: one.edge)
+        tiles = held["sram"].reshape(state.sram.shape)
         while edge < end:
-            upto = min(edge + CHUNK, end)
+            while coming and coming[0].edge <= edge:
+                coming.pop(0).put(tiles)
+            upto = min(edge + CHUNK, end, coming[0].edge if coming else end)
             reached = kernels.advance(
                 edge, upto, edges is None, geometry, self.programs, self.seq, loops, held["regs"],
                 slots, streams, busy, due_out, due, clear_at, bus, bus_edge, blocks, blocks_edge,

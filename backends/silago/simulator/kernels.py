@@ -527,14 +527,17 @@ def advance(
                     written[0] += 1
             m = mode[cell]
             bits = _bits(bw[cell])
-            draining[cell] = int(m == 6)
             if m == 6:
-                drained[cell] = _clamp(_moved(raw[cell, 0, change[cell]], shift[cell]), 16)
+                lanes = 16 // raw_bits[cell]
+                at = (change[cell] + draining[cell]) % (2 * lanes)
+                drained[cell] = _clamp(_moved(raw[cell, at // lanes, at % lanes], shift[cell]), 16)
+                draining[cell] += 1
                 if clear_at[cell] == edge:
                     raw[cell] = 0
                 out_driven[cell, 0] = False
                 out_driven[cell, 1] = False
                 continue
+            draining[cell] = 0
             if m == 0:
                 raw[cell] = 0
                 raw_bits[cell] = bits

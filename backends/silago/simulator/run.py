@@ -8,7 +8,7 @@ from typing import Literal
 from mohaq.backends.silago.machine import Fabric
 from mohaq.backends.silago.simulator.cycle import CycleEngine
 from mohaq.backends.silago.simulator.fast import FastEngine
-from mohaq.backends.silago.simulator.state import Run, State
+from mohaq.backends.silago.simulator.state import Delivery, Run, State
 from mohaq.compiler.diagnostics import MohaqError
 
 Engine = Literal["cycle", "fast"]
@@ -23,6 +23,7 @@ def run(
     engine: Engine = "fast",
     edges: int | None = None,
     log: bool = True,
+    deliveries: Sequence[Delivery] = (),
 ) -> Run:
     """Execute one program segment; `state` is changed in place and may go on to the next one.
 
@@ -32,6 +33,7 @@ def run(
         state: contents before the start (`reset` after power-up).
         engine: `cycle` steps in Python, `fast` is compiled; their results are equal.
         edges: observe edges 0 .. edges-1 only; by default run until all is quiet.
+        deliveries: rows that come from outside while the segment runs.
         log: keep every register-file and SRAM write (the cycle engine always does).
 
     Raises:
@@ -47,5 +49,5 @@ def run(
         if not fabric.has(row, col):
             raise MohaqError(f"'{fabric.name}' has no cell ({row}, {col})")
     if engine == "cycle":
-        return CycleEngine(fabric, state, programs).run(edges)
-    return FastEngine(fabric, state, programs).run(edges, log)
+        return CycleEngine(fabric, state, programs).run(edges, deliveries)
+    return FastEngine(fabric, state, programs).run(edges, log, deliveries)

@@ -30,8 +30,8 @@ class State:
     route: [R, C, 2, 2] (tile row * C + tile col, hops) for reads and writes, -1 while unset.
     mode, change, shift, bw: [R, C] live settings of the datapath.
     raw: [R, C, 2, 4] register of each NACU by lane; raw_bits: operand width of those lanes.
-    ir: [R, C, 2] constants; status: last compare; draining, drained: the word that the draining
-    mode (our extension) shows next.
+    ir: [R, C, 2] constants; status: last compare; draining, drained: lanes that the draining mode
+    (our extension) has shown, and the word that it shows next.
     """
 
     rf: Words
@@ -93,6 +93,21 @@ COUNTERS = (
     "decodes", "rf_words_read", "rf_words_written", "lost_patterns",
 )  # fmt: skip
 """Counters of a run, besides `dpu_<mode>` (operations a NACU did, whole words)."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """Rows [n, 16] that the port brings to a tile; reads from an edge on find them."""
+
+    edge: int
+    tile: int
+    col: int
+    row: int
+    words: Words
+
+    def put(self, sram: Words) -> None:
+        """Write the rows into [tile rows, C, depth, 16]."""
+        sram[self.tile, self.col, self.row : self.row + len(self.words)] = self.words
 
 
 @dataclass(frozen=True)

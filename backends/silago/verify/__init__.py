@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from mohaq.backends.silago.machine import Fabric
 from mohaq.backends.silago.verify.carried import Carried
+from mohaq.backends.silago.verify.columns import choose
 from mohaq.backends.silago.verify.finding import Finding
 from mohaq.backends.silago.verify.static import check_static
 from mohaq.backends.silago.verify.timing import check_timing
@@ -33,8 +34,24 @@ def check(
         programs: words by cell (row, col).
         before: what earlier segments left (`Carried()` after power-up).
 
-    Rules of timing are only looked at once every instruction is right on its own.
+    Rules of timing are only looked at once every instruction is right on its own. Of columns that
+    do the same one is looked at; when it breaks a rule, all are.
     """
+    carried = before or Carried()
+    chosen = choose(fabric, programs, carried)
+    if chosen is not None and len(chosen.programs) < len(programs):
+        found, after = check_all(fabric, chosen.programs, carried)
+        if not found:
+            return (), chosen.spread(after, programs)
+    return check_all(fabric, programs, carried)
+
+
+def check_all(
+    fabric: Fabric,
+    programs: Mapping[tuple[int, int], Sequence[int]],
+    before: Carried | None = None,
+) -> tuple[tuple[Finding, ...], Carried]:
+    """As `check`, cell by cell."""
     carried = before or Carried()
     found: list[Finding] = []
     for cell, words in programs.items():
@@ -83,4 +100,4 @@ def require(
     return after
 
 
-__all__ = ["Carried", "Finding", "check", "require"]
+__all__ = ["Carried", "Finding", "check", "check_all", "require"]

@@ -44,13 +44,13 @@ def check_registers(fabric: Fabric, events: Events, written: int) -> tuple[list[
     stores: list[Ints] = []
     for use in events.ports:
         if use.port in {Port.W0, Port.W1}:
-            edges, addresses = _words(fabric, use)
+            edges, addresses = accessed_words(fabric, use)
             np.minimum.at(first, addresses, edges)
             stores.append(edges * fabric.rf_words + addresses)
     found = _clashes(fabric, events, stores)
     for use in events.ports:
         if use.port in {Port.R0, Port.R1}:
-            edges, addresses = _words(fabric, use)
+            edges, addresses = accessed_words(fabric, use)
             early = first[addresses] >= edges
             if early.any():
                 at = int(np.argmax(early))
@@ -62,7 +62,7 @@ def check_registers(fabric: Fabric, events: Events, written: int) -> tuple[list[
     return found, mask
 
 
-def _words(fabric: Fabric, use: PortUse) -> tuple[Ints, Ints]:
+def accessed_words(fabric: Fabric, use: PortUse) -> tuple[Ints, Ints]:
     """Edges and word addresses of a pattern; a block counts as its 16 words."""
     if not use.block:
         return use.edges(), use.addresses(fabric.rf_words)

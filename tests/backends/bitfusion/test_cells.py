@@ -14,7 +14,6 @@ from mohaq.backends.base import Options, Workload
 from mohaq.backends.bitfusion import BACKEND
 from mohaq.compiler.analysis.layers import layer_table
 from mohaq.compiler.assignment import Slot
-from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import nn
 from mohaq.compiler.dialects.types import DYNAMIC
 from mohaq.compiler.network import Network

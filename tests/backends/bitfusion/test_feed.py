@@ -54,9 +54,9 @@ def test_inside_or_apart(
     ]
     assert moved[0] < moved[1]
     totals = []
-    for one in (fastest, inside, apart):
+    for program_of in (fastest, inside, apart):
         runs_of = [Workload(frames, 1, carried_state=True) for frames in (100, 256)]
-        each = [BACKEND.estimate(one, TARGET, w, Options()).total.cycles for w in runs_of]
+        each = [BACKEND.estimate(program_of, TARGET, w, Options()).total.cycles for w in runs_of]
         totals.append(sum(each))
     assert totals[0] <= 1.01 * min(totals[1:])
 

@@ -15,7 +15,7 @@ FIGURES = st.tuples(*[st.integers(1, 6)] * 3)
 @settings(max_examples=200, deadline=None)
 @given(st.lists(FIGURES, min_size=1, max_size=20))
 def test_the_set_is_what_nothing_dominates(figures: list[tuple[int, int, int]]) -> None:
-    choices = [Choice(*map(float, f), what=n) for n, f in enumerate(figures)]
+    choices = [Choice(float(c), float(e), float(d), n) for n, (c, e, d) in enumerate(figures)]
     front = pareto(choices)
 
     def dominates(a: Choice[int], b: Choice[int]) -> bool:

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from mohaq.backends.base import IllegalAssignment
 from mohaq.backends.bitfusion import BACKEND
-from mohaq.backends.bitfusion.legalize import narrow_multiplier
 from mohaq.backends.bitfusion.machine import load_target
+from mohaq.backends.multipliers import narrow_multiplier
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import qnn
 from mohaq.compiler.interpreters.integer import run_integer

@@ -20,7 +20,7 @@ from mohaq.compiler.diagnostics import MohaqError
 from mohaq.tools.vectors.__main__ import app
 
 FORMS = [("silago1-rtl", 16, False), ("silago1-nn", 16, True), ("silago1-nn", 8, False),
-         ("silago1-nn", 4, False)]  # fmt: skip
+         ("silago1-nn", 4, False), ("silago1-rtl", 16, True)]  # fmt: skip
 
 
 def clamp(value: int, bits: int) -> int:
@@ -157,6 +157,20 @@ def test_export_and_check(tmp_path: Path) -> None:
         ]
         q411 = "Q4.11" in vector["covers"]
         assert y == expected(np.array(meant["W"]), np.array(meant["x"]), bits, q411=q411)
+    pairs = tmp_path / "pairs.json"
+    command = ["silago", "--export", str(pairs), "--kind", "matvec_pair"]
+    assert runner.invoke(app, command).exit_code == 0
+    for vector in json.loads(pairs.read_text())["vectors"]:
+        meant = vector["intent"]
+        assert vector["profile"] == "silago1-rtl"
+        final = {(r, c, a): v for _, r, c, a, v in vector["rf_writes"]}
+        found = [final[tuple(place)] for place in meant["y_at"]]
+        assert found == [
+            y
+            for x in meant["x"]
+            for y in expected(np.array(meant["W"]), np.array(x), 16, q411=False)
+        ]
+    assert runner.invoke(app, ["silago", str(pairs)]).exit_code == 0
     again = runner.invoke(app, ["silago", str(out)])
     assert again.exit_code == 0, again.output
     wrong = runner.invoke(app, ["silago", "--export", str(out), "--kind", "matvac"])

@@ -38,13 +38,24 @@ LAYERS = {
     "lstm, coupled": replace(LSTM_LAYER, gates=3),
     "lstm, projection": replace(LSTM_LAYER, projected=True),
     "lstm, clip": replace(LSTM_LAYER, clipped=True),
+    "lstm, relu of c": replace(LSTM_LAYER, functions=("sigmoid", "tanh", "relu")),
+    "lstm, relu before c": replace(LSTM_LAYER, functions=("sigmoid", "relu", "tanh")),
     "lstm, hard_sigmoid": replace(LSTM_LAYER, functions=("hard_sigmoid 0.2 0.5", "tanh", "tanh")),
     "gru, reset after": GRU,
     "gru, reset before": replace(GRU, reset_after=False),
     "gru, relu": replace(GRU, functions=("sigmoid", "relu")),
     "rnn": replace(CELL, kind="rnn", functions=("tanh",)),
+    "rnn, relu": replace(CELL, kind="rnn", functions=("relu",)),
+    "rnn, relu, two directions": replace(
+        CELL, kind="rnn", functions=("relu", "relu"), directions=2
+    ),
+    "rnn, tanh and relu": replace(CELL, kind="rnn", functions=("tanh", "relu"), directions=2),
+    "rnn, clip": replace(CELL, kind="rnn", functions=("tanh",), clipped=True),
     "ligru": replace(CELL, kind="ligru", functions=("sigmoid", "relu")),
+    "ligru, tanh": replace(CELL, kind="ligru", functions=("sigmoid", "tanh")),
     "qrnn": replace(CELL, kind="qrnn", functions=("sigmoid", "tanh")),
+    "qrnn, two directions": replace(CELL, kind="qrnn", functions=("sigmoid", "tanh"), directions=2),
+    "qrnn, window of 2": replace(CELL, kind="qrnn", functions=("sigmoid", "tanh"), window=2),
 }
 
 

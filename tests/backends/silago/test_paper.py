@@ -6,7 +6,9 @@ import pytest
 
 from mohaq.backends.silago.machine import fabric_of, load_target
 from mohaq.backends.silago.paper import operations_of, table_figures
+from mohaq.backends.silago.schedule.tasks import Band, MatrixTask
 from mohaq.tools.bench import silago as bench
+from mohaq.tools.bench.silago_losses import KINDS, of_task
 
 
 @pytest.mark.parametrize(
@@ -40,3 +42,16 @@ def test_the_bench_runs() -> None:
     assert "y = [43, -44, -13, -13]" in text
     assert "| all 16 | 0.984 | 16.36 |" in text
     assert "| all 8" not in text
+
+
+@pytest.mark.parametrize(("rows", "features", "bits"), [(70, 1100, 8), (40, 20, 4), (9, 1500, 16)])
+def test_every_slot_is_explained(rows: int, features: int, bits: int) -> None:
+    """Kinds of cycles add up, none is negative, and an odd vector leaves the second lane idle."""
+    fabric = fabric_of(load_target("silago-mohaq"))
+    task = MatrixTask(fabric, rows, features, bits, (Band(0, ((0, rows),)),))
+    for frames in (1, 2, 5):
+        found = of_task(task, frames)
+        assert set(found) <= set(KINDS)
+        assert round(sum(found.values())) == task.counts(frames)["cycles"]
+        assert found["products"] == rows * features * frames * bits / (2 * 16 * 16)
+    assert of_task(task, 1)["second lane idle"] >= of_task(task, 1)["products"]

@@ -96,13 +96,27 @@ def _matvecs(rng: Rng) -> Iterator[Made]:
     """Products in every operand format; one cell, one row of cells, both rows."""
     forms = [
         ("silago1-rtl", 16, False), ("silago1-nn", 16, True),
-        ("silago1-nn", 8, False), ("silago1-nn", 4, False),
+        ("silago1-nn", 8, False), ("silago1-nn", 4, False), ("silago1-rtl", 16, True),
     ]  # fmt: skip
     for profile, bits, q411 in forms:
         fabric = fabric_of(load_target(profile))
         lanes = 16 // bits
         for rows, features in ((1, 5), (3 * lanes, 16), (8 * lanes, 33), (19 * lanes, 70)):
             yield _matvec(rng, fabric, bits, rows, features, q411=q411)
+
+
+def _pairs(rng: Rng) -> Iterator[Made]:
+    """Two vectors at once on both lanes of int16 datapaths; one pair of cells, some, all."""
+    fabric = fabric_of(load_target("silago1-rtl"))
+    for rows, features in ((2, 5), (3, 16), (9, 33), (16, 7), (47, 70), (70, 40)):
+        weights, x = (rng.integers(-60, 61, shape) for shape in ((rows, features), (2, features)))
+        kernel = matvec(fabric, weights, x, 16)
+        covers = f"product {rows} x {features} with two vectors, {len(kernel.programs)} cells"
+        intent = {
+            "kind": "matvec_pair", "M": rows, "K": features, "bits": 16, "lanes": 1,
+            "W": weights.tolist(), "x": x.tolist(),
+        }  # fmt: skip
+        yield fabric.name, covers, kernel, intent
 
 
 def _matvec(rng: Rng, fabric: Fabric, bits: int, rows: int, features: int, *, q411: bool) -> Made:
@@ -124,7 +138,6 @@ def _matvec(rng: Rng, fabric: Fabric, bits: int, rows: int, features: int, *, q4
 
 def _sru_steps(rng: Rng) -> Iterator[Made]:
     """The elementwise part of an SRU step with faithful numerics (state without a function)."""
-    fabric = fabric_of(load_target("silago1-nn"))
     code = [
         (Mode.MULT, 0, 1), (Mode.ADD, 2, 7), (Mode.SIGM, 8, None), (Mode.ADD, 9, 9),
         (Mode.MULT, 3, 1), (Mode.ADD, 4, 11), (Mode.SIGM, 12, None), (Mode.ADD, 13, 13),
@@ -135,7 +148,9 @@ def _sru_steps(rng: Rng) -> Iterator[Made]:
         Pass(mode, a, b, len(SRU_VALUES) + n, 12 if mode is Mode.MULT else 0)
         for n, (mode, a, b) in enumerate(code)
     ]
-    for units in (1, 4, 6, 33, 70):
+    cases = [("silago1-nn", units) for units in (1, 4, 6, 33, 70)]
+    for profile, units in [*cases, ("silago1-rtl", 5), ("silago1-rtl", 70)]:
+        fabric = fabric_of(load_target(profile))
         values = {n: rng.integers(-6000, 6000, units) for n in range(len(SRU_VALUES))}
         values[SRU_VALUES.index("one")][:] = 4096
         kernel = elementwise(fabric, passes, (18, 19), values)
@@ -157,10 +172,26 @@ def _elementwise(rng: Rng) -> Iterator[Made]:
         shift = 12 if mode is Mode.MULT else 0
         kernel = elementwise(fabric, [Pass(mode, 0, 1 if two else None, 2, shift)], (2,), values)
         yield fabric.name, f"{mode.name.lower()} over {len(values[0])} elements", kernel, None
+    # Where the format acts for one result: a BW_CONFIG for each product.
+    rtl = fabric_of(load_target("silago1-rtl"))
+    for extent in (3, 40):
+        values = {n: rng.integers(-(1 << 15), 1 << 15, extent) for n in range(2)}
+        code = [
+            Pass(Mode.MULT, 0, 1, 2, 12),
+            Pass(Mode.SIGM, 2, None, 3),
+            Pass(Mode.MULT, 3, 2, 4, 12),
+        ]
+        yield (
+            rtl.name,
+            f"mult, sigm, mult over {extent}",
+            elementwise(rtl, code, (2, 4), values),
+            None,
+        )
 
 
 KINDS: Mapping[str, Callable[[Rng], Iterator[Made]]] = {
     "elementwise": _elementwise,
     "matvec": _matvecs,
+    "matvec_pair": _pairs,
     "sru_step": _sru_steps,
 }

@@ -1,0 +1,1 @@
+"""Writes the C project: generated files beside the runtime's and the kernels'."""

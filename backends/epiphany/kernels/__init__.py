@@ -1,0 +1,1 @@
+"""Inner kernels: assembly (`mohaq_kernels.S`), C fallbacks (`mohaq_kernels.h`), their generator."""
