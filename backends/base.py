@@ -17,7 +17,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +27,7 @@ from xdsl.passes import ModulePass
 from mohaq.compiler.analysis.layers import Layer, LayerTable
 from mohaq.compiler.analysis.storage import CalibratedTable, ScaleRule
 from mohaq.compiler.assignment import Slot
-from mohaq.compiler.diagnostics import MohaqError
+from mohaq.compiler.diagnostics import MohaqError, did_you_mean
 from mohaq.compiler.program import Program
 
 API_VERSION = 1
@@ -139,13 +139,28 @@ class Workload:
             raise MohaqError(f"a workload has at least one frame and one sequence, got {self}")
 
 
+Preference = Literal["latency", "energy", "balanced"]
+PREFERENCES: tuple[str, ...] = get_args(Preference)
+
+
 @dataclass(frozen=True)
 class Options:
     """How it is timed and scheduled; backends refuse values that they do not know."""
 
     timing: str = "physical"
     numerics: str = "legalized"
-    prefer: Literal["latency", "energy", "balanced"] = "latency"
+    prefer: Preference = "latency"
+
+
+def options_of(prefer: str) -> Options:
+    """Options with a preference.
+
+    Raises:
+        MohaqError: no such preference.
+    """
+    if prefer not in PREFERENCES:
+        raise MohaqError(f"no preference '{prefer}'", hint=did_you_mean(prefer, PREFERENCES))
+    return Options(prefer=cast("Preference", prefer))
 
 
 @dataclass(frozen=True)

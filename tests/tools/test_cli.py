@@ -133,6 +133,10 @@ def test_help_imports_nothing_heavy() -> None:
         ),
         (("compile", "{net}", "-t", "reference", "-a", "gone.json", "-o", "out"), "gone.json"),
         (("compile", "{net}", "-t", "reference", "--bits", 33, "-o", "out"), "33"),
+        (
+            ("compile", "{net}", "-t", "reference", "-b", 8, "--prefer", "speed", "-o", "out"),
+            "no preference 'speed'",
+        ),
         (("compile", "{net}", "-t", "reference", "--bits", 3, "-o", "out"), "no clips for 3 bits"),
         (("import", "no_such_package:build", "-o", "out"), "no_such_package"),
         (("import", "json:no_such_function", "-o", "out"), "no_such_function"),

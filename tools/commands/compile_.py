@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mohaq.tools.commands.options import AssignmentFile, Bits, CalibrationData, Clip
+from mohaq.tools.commands.options import AssignmentFile, Bits, CalibrationData, Clip, Prefer
 
 
 def compile_model(
@@ -23,6 +23,7 @@ def compile_model(
     assignment: AssignmentFile = None,
     data: CalibrationData = None,
     clip: Clip = None,
+    prefer: Prefer = "latency",
     frames: Annotated[int, typer.Option("--frames", help="Frames that the estimate is for.")] = 100,
 ) -> None:
     """Compile a model for a target with chosen precisions.
@@ -32,7 +33,7 @@ def compile_model(
 
     Example:  mohaq compile speech --target bitfusion-e --bits 8 -o speech-8bit
     """
-    from mohaq.backends.base import Workload
+    from mohaq.backends.base import Workload, options_of
     from mohaq.compiler.analysis.layers import layer_table
     from mohaq.compiler.assignment import Assignment, Slot
     from mohaq.compiler.diagnostics import MohaqError
@@ -47,7 +48,14 @@ def compile_model(
     with progress_line() as tell:
         program = calibrated_model(model, data, tell, widths=chosen.used(), clip=clip)
         done = compile_program(
-            program, target, chosen, out, name=model, workload=Workload(frames), progress=tell
+            program,
+            target,
+            chosen,
+            out,
+            name=model,
+            workload=Workload(frames),
+            options=options_of(prefer),
+            progress=tell,
         )
     opened = CompiledFolder(out)
     layers = layer_table(opened.stage("1-quantized"))

@@ -25,6 +25,12 @@ Clip = Annotated[
         help="Calibrate (anew) with mmse, minmax, percentile=99.99, aciq or entropy.",
     ),
 ]
+Prefer = Annotated[
+    str,
+    typer.Option(
+        "--prefer", help="What the target's scheduler favours: latency, energy, balanced."
+    ),
+]
 Engine = Annotated[
     str, typer.Option("--engine", help="local, dask or ray (extras); the result is the same.")
 ]

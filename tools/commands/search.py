@@ -73,6 +73,7 @@ def search(
         list[str] | None,
         typer.Option("--tie", help="Slots with one width, e.g. l0.weight,l1.weight."),
     ] = None,
+    prefer: common.Prefer = "latency",
     seed: Annotated[int, typer.Option("--seed", "-s", help="Of all random choices.")] = 1,
     engine: common.Engine = "local",
     workers: common.Workers = 0,
@@ -146,6 +147,7 @@ def search(
     Example:  mohaq search speech -t bitfusion-e -o run --generations 20 --workers 2
     Example:  mohaq search speech -t bitfusion-e -o run --mode beacon --train speech:calibration
     """
+    from mohaq.backends.base import options_of
     from mohaq.compiler.diagnostics import MohaqError
     from mohaq.compiler.search.engines import EngineOptions
     from mohaq.compiler.search.evaluator import DEFAULT_MEMORY
@@ -199,6 +201,7 @@ def search(
             freeze=frozen,
             ties=[[name.strip() for name in group.split(",")] for group in tie or ()],
             seed=seed,
+            options=options_of(prefer),
             engine=running.engine,
             workers=workers,
             address=address,
