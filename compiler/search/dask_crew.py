@@ -117,6 +117,7 @@ class DaskCrew:
         self._members: dict[str, _Member] = {}
         self._left: set[str] = set()
         self._news: SimpleQueue[tuple[str, Any]] = SimpleQueue()
+        self._late: list[tuple[str, Any]] = []
         self._failures = StartFailures()
         self._looked = -LOOK
         self._alone_since: float | None = None
@@ -138,6 +139,9 @@ class DaskCrew:
                 self._hear(*self._news.get(timeout=min(seconds, LOOK)))
             while True:
                 self._hear(*self._news.get_nowait())
+        for news in self._late:
+            self._news.put(news)
+        self._late = []
         self._look()
         found, self._events = self._events, []
         return found
@@ -270,8 +274,18 @@ class DaskCrew:
                 )
             self._miss(name)
             return
+        try:
+            reply = unpack_reply(future.result(timeout=LOOK))
+        except (TimeoutError, distributed.client.CancelledError):
+            # Results stay with the worker until they are fetched: one may die with it.
+            with _explained(self._address):
+                gone = self._client is None or name not in self._client.nthreads()
+            if gone:
+                self._miss(name)
+            else:
+                self._late.append((name, future))
+            return
         member.future = None
-        reply = unpack_reply(future.result())
         future.release()
         if isinstance(reply, MohaqError):
             raise reply

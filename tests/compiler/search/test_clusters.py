@@ -202,6 +202,36 @@ def test_a_search_whose_workers_are_killed(
     assert all(ipaddress.ip_address(address).is_loopback for address in addresses)
 
 
+def test_a_result_that_dies_with_its_worker(
+    program: Program, data: Dataset, plain: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dask keeps results on the workers: all of them die after a job and before its result."""
+    needed("dask")
+    import distributed
+
+    _, target = find_target("reference")
+    recipe = write_inputs(tmp_path / "inputs", program, target, data, "fer", 1 << 20)
+    made = make_engine(recipe, EngineOptions("dask", 2))
+    assert isinstance(made, CrewEngine)
+    fetch, calls = distributed.Future.result, 0
+
+    def result(self: Any, timeout: Any = None) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 6:
+            for pid in made.worker_ids():
+                os.kill(pid, signal.SIGKILL)
+        return fetch(self, timeout)
+
+    monkeypatch.setattr(distributed.Future, "result", result)
+    run_search(
+        program, target="reference", data=data, out=tmp_path / "run", engine=made,
+        settings=SearchSettings(**SMALL),
+    )  # fmt: skip
+    assert calls > 6
+    assert (tmp_path / "run" / FRONT_FILE).read_bytes() == plain
+
+
 def test_a_cluster_that_is_not_there(
     engine: EngineName,
     program: Program,
