@@ -179,7 +179,7 @@ def workers_of(group: int) -> int:
 
 def test_ctrl_c_while_workers_start(inputs: tuple[str, ...], tmp_path: Path) -> None:
     """They hear of it too, while they import; only the parent speaks."""
-    words = ["search", *inputs, *SMALL, "-o", "run", "-j", "2"]
+    words = ["search", *inputs, *SMALL, "-o", "run", "-j", "2", "-g", "100000"]
     with subprocess.Popen(
         [sys.executable, "-m", "mohaq.tools.cli", *words], cwd=tmp_path, start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
