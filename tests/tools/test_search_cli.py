@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import re
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import psutil
 import pytest
 from programs import calibrated
 from searches import labelled
@@ -170,11 +172,14 @@ def recorded(folder: Path) -> int:
         return 0
 
 
-def workers_of(group: int) -> int:
-    """Spawned Python processes of a process group."""
-    shown = subprocess.run(["ps", "-e", "-o", "pgid=,args="], capture_output=True, text=True)  # noqa: PLW1510
-    rows = [line.split(maxsplit=1) for line in shown.stdout.splitlines()]
-    return sum(row[0] == str(group) and "spawn_main" in row[-1] for row in rows)
+def workers_of(parent: int) -> int:
+    """Spawned Python processes of a process."""
+    found = 0
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(parent).children():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found += any("spawn_main" in word for word in child.cmdline())
+    return found
 
 
 def test_ctrl_c_while_workers_start(inputs: tuple[str, ...], tmp_path: Path) -> None:
