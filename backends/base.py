@@ -163,6 +163,27 @@ def options_of(prefer: str) -> Options:
     return Options(prefer=cast("Preference", prefer))
 
 
+def require_known(
+    options: Options,
+    backend: str,
+    *,
+    timing: Sequence[str] = ("physical",),
+    numerics: Sequence[str] = ("legalized",),
+) -> None:
+    """Check every field against what a backend knows; `backend` is its title.
+
+    Raises:
+        MohaqError: a value that it does not know.
+    """
+    known = {"timing": timing, "numerics": numerics, "prefer": PREFERENCES}
+    for name, values in known.items():
+        value = getattr(options, name)
+        if value not in values:
+            raise MohaqError(
+                f"{backend} does not know {name} '{value}'", hint=did_you_mean(str(value), values)
+            )
+
+
 @dataclass(frozen=True)
 class Constant:
     """One number of a target file with its source and how sure we are of it."""

@@ -14,6 +14,7 @@ from xdsl.ir import Block, Operation, SSAValue
 from xdsl.rewriter import Rewriter
 
 from mohaq.backends.bitfusion.lowering.microcode import scales_of
+from mohaq.backends.bitfusion.weights import parameter_of
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import qnn
 from mohaq.compiler.dialects.param import DeclareOp, LoadOp
@@ -90,7 +91,7 @@ class _Cut:
 
     def _rows(self, start: int, size: int) -> SSAValue:
         weight = self._parameter(self.product.weight, start, size)
-        data = self.program.parameters[_symbol(weight)].astype(np.int64)
+        data = self.program.parameters[parameter_of(weight)].astype(np.int64)
         width, signed = int_width(self.product.input)
         low, high = int_range(width, signed=signed)
         bound = int(np.abs(data).sum(axis=1).max()) * max(-low, high)
@@ -120,8 +121,8 @@ class _Cut:
         raise MohaqError(f"'{op.name}' cannot be cut into gates")
 
     def _parameter(self, value: SSAValue, start: int, size: int) -> SSAValue:
-        data = self.program.parameters[_symbol(value)][start : start + size]
-        name = f"{_symbol(value)}.g{start // size}"
+        data = self.program.parameters[parameter_of(value)][start : start + size]
+        name = f"{parameter_of(value)}.g{start // size}"
         width, _ = int_width(value)
         kind = tensor_type(data, width)
         if name not in self.program.parameters:
@@ -132,9 +133,3 @@ class _Cut:
         elif not np.array_equal(self.program.parameters[name], data):
             raise MohaqError(f"two products cut the rows of '{name}' in different ways")
         return self._put(LoadOp(name, kind))
-
-
-def _symbol(value: SSAValue) -> str:
-    if not isinstance(value.owner, LoadOp):
-        raise MohaqError("Bit Fusion needs the weights of 'qnn.matmul' to be a parameter")
-    return value.owner.symbol

@@ -27,6 +27,7 @@ from xdsl.utils.exceptions import VerifyException
 from mohaq.backends.base import IllegalAssignment
 from mohaq.backends.bitfusion.gates import cut_gates
 from mohaq.backends.bitfusion.projection import pad_projections
+from mohaq.backends.bitfusion.weights import parameter_of
 from mohaq.backends.multipliers import narrow_multiplier
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import qnn
@@ -114,9 +115,7 @@ class _Legalizer:
         Raises:
             IllegalAssignment, MohaqError: as `legalize`.
         """
-        if not isinstance(op.weight.owner, LoadOp):
-            raise MohaqError("Bit Fusion needs the weights of 'qnn.matmul' to be a parameter")
-        name = op.weight.owner.symbol
+        name = parameter_of(op.weight)
         for title, value in (("input", op.input), ("weight", op.weight)):
             width, signed = int_width(value)
             if width not in OPERANDS or (width == 16 and not signed):

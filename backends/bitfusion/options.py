@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from mohaq.backends.base import Options
-from mohaq.compiler.diagnostics import MohaqError, did_you_mean
+from mohaq.backends.base import Options, require_known
 
-TIMING = ("physical",)
 NUMERICS = ("legalized", "bricks")
 """`bricks` makes the simulator form products from 2-bit bricks; the numbers are the same."""
-
-PREFER = ("latency", "energy", "balanced")
 
 
 def check_options(options: Options) -> None:
@@ -18,9 +14,4 @@ def check_options(options: Options) -> None:
     Raises:
         MohaqError: a value that the backend does not know.
     """
-    for name, known in (("timing", TIMING), ("numerics", NUMERICS), ("prefer", PREFER)):
-        value = getattr(options, name)
-        if value not in known:
-            raise MohaqError(
-                f"Bit Fusion does not know {name} '{value}'", hint=did_you_mean(str(value), known)
-            )
+    require_known(options, "Bit Fusion", numerics=NUMERICS)

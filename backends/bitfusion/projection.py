@@ -12,6 +12,7 @@ from xdsl.dialects.func import FuncOp
 from xdsl.ir import Attribute, Block, Operation, SSAValue
 from xdsl.rewriter import InsertPoint, Rewriter
 
+from mohaq.backends.bitfusion.weights import parameter_of
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import qnn
 from mohaq.compiler.dialects.param import DeclareOp, LoadOp
@@ -143,14 +144,12 @@ class _Padding:
 
     def _weights(self, op: qnn.MatmulOp) -> SSAValue:
         """Weights with zero columns for a narrow operand, zero rows for a narrow result."""
-        if not isinstance(op.weight.owner, LoadOp):
-            raise MohaqError("Bit Fusion needs the weights of 'qnn.matmul' to be a parameter")
         rows, columns = shape_of(op.weight)
         size = (
             self.wide if rows == self.narrow else rows,
             self.wide if columns == self.narrow else columns,
         )
-        symbol = op.weight.owner.symbol
+        symbol = parameter_of(op.weight)
         data = self.program.parameters[symbol]
         name = f"{symbol}.padded"
         held = np.zeros(size, dtype=data.dtype)

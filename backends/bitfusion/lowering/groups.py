@@ -17,6 +17,7 @@ from xdsl.ir import Block, Operation, SSAValue
 from xdsl.rewriter import Rewriter
 
 from mohaq.backends.bitfusion.isa.instructions import Extent
+from mohaq.backends.bitfusion.weights import parameter_of
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import qnn
 from mohaq.compiler.dialects.param import LoadOp
@@ -178,9 +179,7 @@ def weight_stem(op: qnn.MatmulOp) -> str:
     Raises:
         MohaqError: the weights are no parameter.
     """
-    if not isinstance(op.weight.owner, LoadOp):
-        raise MohaqError("Bit Fusion needs the weights of 'qnn.matmul' to be a parameter")
-    return re.sub(r"\.(hi|lo)$", "", re.sub(r"\.k\d+$", "", op.weight.owner.symbol))
+    return re.sub(r"\.(hi|lo)$", "", re.sub(r"\.k\d+$", "", parameter_of(op.weight)))
 
 
 def _name_layers(groups: list[Group]) -> None:

@@ -34,6 +34,7 @@ from mohaq.backends.bitfusion.schedule.step_counts import unit_of
 from mohaq.backends.bitfusion.schedule.step_tiles import StepShape, step_tiles
 from mohaq.backends.bitfusion.schedule.steps import Job, StepSection, reach_of
 from mohaq.backends.bitfusion.schedule.tiling import TileTask
+from mohaq.backends.bitfusion.weights import parameter_of
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import qnn
 from mohaq.compiler.dialects.param import LoadOp
@@ -58,9 +59,7 @@ def _reads(op: Operation) -> list[SSAValue]:
 
 
 def _symbol(op: qnn.MatmulOp) -> str:
-    if not isinstance(op.weight.owner, LoadOp):
-        raise MohaqError("Bit Fusion needs the weights of 'qnn.matmul' to be a parameter")
-    return op.weight.owner.symbol
+    return parameter_of(op.weight)
 
 
 def cut_sections(ops: tuple[Operation, ...]) -> list[list[Operation]]:

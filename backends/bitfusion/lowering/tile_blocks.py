@@ -34,8 +34,8 @@ from mohaq.backends.bitfusion.schedule.tiling import (
     gemm_front,
     stream_tiles,
 )
+from mohaq.backends.bitfusion.weights import parameter_of
 from mohaq.compiler.dialects import qnn
-from mohaq.compiler.dialects.param import LoadOp
 from mohaq.compiler.dialects.qnn.table import TABLE_SIZE
 from mohaq.compiler.dialects.types import int_width, shape_of
 
@@ -87,7 +87,7 @@ class TileBuilder:
 
     def vector_bits(self) -> int:
         """PBUF bits of one channel."""
-        return sum(self.low.constants[_symbol(v)].width for v in self.vectors)
+        return sum(self.low.constants[parameter_of(v)].width for v in self.vectors)
 
     def fixed_bits(self) -> int:
         """PBUF bits of the tables."""
@@ -101,7 +101,7 @@ class TileBuilder:
         """Streams of vectors and tables, added to those of tensors."""
         found = dict(tensors)
         for vector in self.vectors:
-            region = self.low.constants[_symbol(vector)]
+            region = self.low.constants[parameter_of(vector)]
             signed = int_width(vector)[1]
             axes = (Axis(self.column, region.width),)
             made = self.streams.add(Pad.PBUF, region.width, axes, region.address, signed=signed)
@@ -144,11 +144,6 @@ class TileBuilder:
             kind, self.layer, a_bits, w_bits, tuple(self.loops), tuple(self.streams.made),
             tuple(self.loads), stores, passes, 1, tuple(program.ops),
         )  # fmt: skip
-
-
-def _symbol(value: SSAValue) -> str:
-    assert isinstance(value.owner, LoadOp)
-    return value.owner.symbol
 
 
 def stream_block(low: Lowering, group: Group, layer: int) -> Block:
@@ -260,7 +255,7 @@ def _phases(low: Lowering, products: list[qnn.MatmulOp]) -> list[list[qnn.Matmul
 
 def _phase_shape(ops: list[qnn.MatmulOp], a_bits: int, w_bits: int) -> Phase:
     acts = len(dict.fromkeys(op.input for op in ops))
-    weights = len(dict.fromkeys(_symbol(op.weight) for op in ops))
+    weights = len(dict.fromkeys(parameter_of(op.weight) for op in ops))
     return Phase(shape_of(ops[0].weight)[1], acts * a_bits, weights * w_bits, len(ops))
 
 
@@ -275,7 +270,7 @@ def _passes(
             view = build.low.view(op.input)
             axes = (Axis(build.row, view.row_pitch), Axis(loop, view.pitch))
             acts[op.input] = build.load(build.streams.of_view(Pad.IBUF, view, axes))
-        symbol = _symbol(op.weight)
+        symbol = parameter_of(op.weight)
         if symbol not in weights:
             weights[symbol] = build.load(_weight_stream(build, op, loop))
         sums[op.result] = build.streams.add(
@@ -286,7 +281,7 @@ def _passes(
 
 
 def _weight_stream(build: TileBuilder, op: qnn.MatmulOp, loop: int) -> int:
-    region = build.low.constants[_symbol(op.weight)]
+    region = build.low.constants[parameter_of(op.weight)]
     k = shape_of(op.weight)[1]
     axes = (Axis(build.column, k * region.width), Axis(loop, region.width))
     signed = int_width(op.weight)[1]

@@ -22,13 +22,11 @@ from mohaq.backends.bitfusion.isa.instructions import (
     Lookup,
     LoopOf,
     Pad,
-    Product,
-    Section,
-    State,
     Store,
 )
 from mohaq.backends.bitfusion.machine import Machine
 from mohaq.backends.bitfusion.schedule.step_counts import StepCounts, count_steps, is_fetched
+from mohaq.backends.bitfusion.schedule.steps import is_work
 from mohaq.compiler.diagnostics import MohaqError
 
 Counts = npt.NDArray[np.int64]
@@ -215,8 +213,7 @@ def _count_array(block: Block, nest: _Nest, counts: Counts, machine: Machine) ->
 
 def _count_post(block: Block, nest: _Nest, counts: Counts, machine: Machine) -> Counts:
     """Cycles of the post-processing unit in each stage, and its counters."""
-    idle = (Load, Store, State, Section, Product)
-    ops = sum(not isinstance(op, idle) for op in block.post)
+    ops = sum(is_work(op) for op in block.post)
     outer, middle = nest.along(nest.outer.id), nest.along(nest.middle.id)
     tile = outer * middle
     times = np.zeros(nest.shape, dtype=np.int64)

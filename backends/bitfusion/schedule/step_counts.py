@@ -14,6 +14,7 @@ from mohaq.backends.bitfusion.machine import Machine
 from mohaq.backends.bitfusion.schedule.steps import (
     Unit,
     array_cycles,
+    inputs_of,
     ppu_cycles,
     sections_of,
     stage_of,
@@ -88,7 +89,7 @@ def count_steps(
         parts = [units] if whole else sizes
         groups = sum(-(-size // machine.columns) for size in parts)
         act, weight = block.streams[one.act], block.streams[one.weight]
-        k = next(block.loops[a.loop].extent for a in weight.axes if block.loops[a.loop].level == 3)
+        k = inputs_of(block, one)
         width = PART_BITS if one.part else act.width
         counts[INDEX[f"{act.pad.name.lower()}_read_bits"]] += rows * k * groups * width
         counts[INDEX["wbuf_read_bits"]] += rows * units * k * weight.width

@@ -14,7 +14,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mohaq.backends.bitfusion.isa.blocks import EXTENTS, PART_BITS, Block
-from mohaq.backends.bitfusion.isa.instructions import BLOCK_START, Load, PostOp, Product, Store
+from mohaq.backends.bitfusion.isa.instructions import (
+    BLOCK_START,
+    Load,
+    PostOp,
+    Product,
+    Section,
+    State,
+    Store,
+)
 from mohaq.backends.bitfusion.machine import Machine
 
 
@@ -87,7 +95,7 @@ class Step:
 
 def is_work(op: PostOp) -> bool:
     """Whether an operation takes lanes."""
-    return not isinstance(op, (Load, Store, Product))
+    return not isinstance(op, (Load, Store, State, Section, Product))
 
 
 def sections_of(block: Block, machine: Machine) -> tuple[StepSection, ...]:
@@ -103,11 +111,7 @@ def sections_of(block: Block, machine: Machine) -> tuple[StepSection, ...]:
         for op in ops:
             if isinstance(op, Product):
                 act, stream = block.streams[op.act], block.streams[op.weight]
-                k = next(
-                    block.loops[a.loop].extent
-                    for a in stream.axes
-                    if block.loops[a.loop].level == EXTENTS
-                )
+                k = inputs_of(block, op)
                 width = PART_BITS if op.part else act.width
                 jobs.append(Job(k, pending, reach_of(machine, width, stream.width)))
                 pending = 0
@@ -118,6 +122,13 @@ def sections_of(block: Block, machine: Machine) -> tuple[StepSection, ...]:
         whole = loop == block.post_loop
         found.append(StepSection(tuple(jobs), pending, sum(weights.values()), whole))
     return tuple(found)
+
+
+def inputs_of(block: Block, product: Product) -> int:
+    """Inputs that a product of a scan sums over."""
+    weight = block.streams[product.weight]
+    loops = (block.loops[axis.loop] for axis in weight.axes)
+    return next(loop.extent for loop in loops if loop.level == EXTENTS)
 
 
 def reach_of(machine: Machine, a_bits: int, w_bits: int) -> int:

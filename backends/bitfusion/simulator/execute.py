@@ -25,11 +25,10 @@ from mohaq.backends.bitfusion.simulator.array import accumulate, array_cycles
 from mohaq.backends.bitfusion.simulator.memory import Dram
 from mohaq.backends.bitfusion.simulator.meter import Meter, Stage
 from mohaq.backends.bitfusion.simulator.ppu import Registers, is_work, run_op
-from mohaq.backends.bitfusion.simulator.sections import StepRun
+from mohaq.backends.bitfusion.simulator.sections import LOOKUP_BITS, StepRun
 from mohaq.compiler.diagnostics import MohaqError
 
 Array = npt.NDArray[np.int64]
-LOOKUP_BITS = 32
 
 
 @dataclass(frozen=True)
