@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from mohaq.compiler.dialects.types import int_range, int_width, shape_of
 from mohaq.compiler.search.frames import (
     Bias,
     ByteMatmul,
+    ByteRequantize,
     Concat,
     Elementwise,
     FrameOp,
@@ -93,7 +95,10 @@ def frame_op(
         return _exact_product(op.input, weight, op.acc.bound.data, op.result, number)
     if isinstance(op, qnn.RequantizeOp):
         x = number(op.input)
-        return Requantize(number(op.result), x, *_scales(op), *int_range(*_range(op.result)))
+        width, signed = int_width(op.input)
+        ends = int_range(*_range(op.result))
+        narrow = width + (not signed) <= 32
+        return Requantize(number(op.result), x, *_scales(op), *ends, narrow=narrow)
     if isinstance(op, qnn.BiasOp) and op.bias in constants and op.acc not in constants:
         x = number(op.acc)
         shifted = constants[op.bias] << op.bias_shift.value.data
@@ -175,36 +180,32 @@ def interpolate(x: Ints, points: Ints) -> Ints:
 
 
 def fuse(ops: list[FrameOp], kept: set[int]) -> list[FrameOp]:
-    """Join a bias with the requantize that is its only reader."""
+    """Join products of bytes, biases and requantizations that nothing else reads between."""
     readers: dict[int, int] = {}
     for op in ops:
         for number in _reads(op):
             readers[number] = readers.get(number, 0) + 1
-    biases = {
+    inner = {
         op.result: op
         for op in ops
-        if isinstance(op, Bias) and readers.get(op.result) == 1 and op.result not in kept
+        if isinstance(op, (Bias, ByteMatmul))
+        and readers.get(op.result) == 1
+        and op.result not in kept
     }
     fused: list[FrameOp] = []
     gone: set[int] = set()
     for op in ops:
-        if isinstance(op, Requantize) and op.x in biases:
-            bias = biases[op.x]
+        made = op
+        if isinstance(made, Requantize) and isinstance(bias := inner.get(made.x), Bias):
             gone.add(bias.result)
-            fused.append(
-                Requantize(
-                    op.result,
-                    bias.x,
-                    op.multipliers,
-                    op.shifts,
-                    op.low,
-                    op.high,
-                    bias.acc_shift,
-                    bias.bias,
-                )
-            )
-        else:
-            fused.append(op)
+            made = replace(made, x=bias.x, acc_shift=bias.acc_shift, bias=bias.bias)
+        if isinstance(made, Requantize) and isinstance(product := inner.get(made.x), ByteMatmul):
+            # One product of bytes alone is rescaled in 32 bits.
+            single = not product.weight.wide and product.byte
+            if made.runs is not None and (not single or made.word_addend is not None):
+                gone.add(product.result)
+                made = ByteRequantize(made.result, product, made)
+        fused.append(made)
     return [op for op in fused if op.result not in gone]
 
 
@@ -213,6 +214,8 @@ def _reads(op: FrameOp) -> tuple[int, ...]:
         return tuple(n for n in op.operands if n is not None)
     if isinstance(op, (Sum, Concat)):
         return op.xs
-    if isinstance(op, (Matmul, ByteMatmul, SaturatingMatmul, Requantize, Shift, Bias, Split)):
+    if isinstance(
+        op, (Matmul, ByteMatmul, SaturatingMatmul, ByteRequantize, Requantize, Shift, Bias, Split)
+    ):
         return (op.x,)
     raise MohaqError(f"unknown operation {type(op).__name__}")

@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mohaq.compiler.search import kernels
-from mohaq.compiler.search.gemm import ByteWeights, product
+from mohaq.compiler.search import rescale_kernels as rescale
+from mohaq.compiler.search.gemm import ByteWeights, byte_sums, is_byte, product
 
 Frames = npt.NDArray[Any]
 Values = list[Frames | None]
@@ -25,6 +26,8 @@ Ints = npt.NDArray[np.int64]
 BLOCK = 256
 """Rows handled at once: sums of a block stay in the second-level cache."""
 
+SHORTEST_RUN = 16
+"""Mean length from which runs of channels with one scale are rescaled together."""
 
 VECTOR = 8
 """A sum in order costs so many times less where all channels of a frame are summed together."""
@@ -93,6 +96,11 @@ class ByteMatmul(FrameOp):
     high: int
     weight: ByteWeights
 
+    @property
+    def byte(self) -> bool:
+        """Whether x is one byte."""
+        return is_byte(self.low, self.high)
+
     def run(self, values: Values, goal: Frames | None) -> None:  # noqa: ARG002
         """See the class."""
         values[self.result] = product(_get(values, self.x), self.low, self.high, self.weight)
@@ -151,7 +159,10 @@ class Sum(FrameOp):
 
 @dataclass(frozen=True)
 class Requantize(FrameOp):
-    """Rescale by channel, after an aligned bias when there is one."""
+    """Rescale by channel, after an aligned bias when there is one.
+
+    `narrow`: what is rescaled fits 32 bits, by its type.
+    """
 
     x: int
     multipliers: Ints
@@ -160,36 +171,91 @@ class Requantize(FrameOp):
     high: int
     acc_shift: int = 0
     bias: Ints | None = None
+    narrow: bool = False
 
     @cached_property
     def halves(self) -> Ints:
         """2^(s-1), which rounds; 0 where s is 0."""
         return (np.int64(1) << self.shifts) >> 1
 
+    @cached_property
+    def addend(self) -> Ints:
+        """The bias, or zeros."""
+        return np.zeros(self.multipliers.shape, np.int64) if self.bias is None else self.bias
+
+    @cached_property
+    def word_addend(self) -> npt.NDArray[np.int32] | None:
+        """The bias where all of it can be done in 32 bits."""
+        held = self.addend
+        fits = self.narrow and max(abs(held).max(), self.multipliers.max()) < 1 << 31
+        return held.astype(np.int32) if fits else None
+
+    @cached_property
+    def runs(self) -> Ints | None:
+        """Channels of one scale (`rescale_kernels`); None where they are too short to pay."""
+        scales = np.stack((self.multipliers, self.halves, self.shifts), axis=1)
+        starts = np.flatnonzero((scales[1:] != scales[:-1]).any(axis=1)) + 1
+        first = np.concatenate(([0], starts))
+        last = np.concatenate((starts, [len(scales)]))
+        if len(first) * SHORTEST_RUN > len(scales):
+            return None
+        return np.concatenate((first[:, None], last[:, None], scales[first]), axis=1)
+
+    def room(self, rows: int, goal: Frames | None) -> Frames:
+        """Where results go."""
+        fits = self.low >= -(1 << 15) and self.high < 1 << 15
+        kind = np.int16 if fits else np.int64
+        return np.empty((rows, len(self.multipliers)), kind) if goal is None else goal
+
     def run(self, values: Values, goal: Frames | None) -> None:
         """See the class."""
         x = _get(values, self.x)
         if x.dtype not in _KERNEL_TYPES:
             x = x.astype(np.int64)
-        fits = self.low >= -(1 << 15) and self.high < 1 << 15
-        out = np.empty(x.shape, np.int16 if fits else np.int64) if goal is None else goal
-        if self.bias is None:
-            kernels.requantize_rows(
-                x, self.multipliers, self.halves, self.shifts, self.low, self.high, out
-            )
+        out = values[self.result] = self.room(len(x), goal)
+        ends = self.low, self.high
+        word = self.word_addend
+        if self.runs is not None and word is not None and x.dtype.kind == "i":
+            rescale.rescale_words(x, self.acc_shift, word, self.runs, *ends, out)
+        elif self.bias is None:
+            kernels.requantize_rows(x, self.multipliers, self.halves, self.shifts, *ends, out)
         else:
             kernels.bias_requantize_rows(
-                x,
-                self.acc_shift,
-                self.bias,
-                self.multipliers,
-                self.halves,
-                self.shifts,
-                self.low,
-                self.high,
-                out,
+                x, self.acc_shift, self.bias, self.multipliers, self.halves, self.shifts, *ends, out
             )
-        values[self.result] = out
+
+
+@dataclass(frozen=True)
+class ByteRequantize(FrameOp):
+    """A product by GEMM of bytes, rescaled while its parts are joined."""
+
+    product: ByteMatmul
+    scale: Requantize
+
+    @property
+    def x(self) -> int:
+        """What is multiplied."""
+        return self.product.x
+
+    def run(self, values: Values, goal: Frames | None) -> None:
+        """See the class."""
+        given, scale = self.product, self.scale
+        sums = byte_sums(_get(values, given.x), given.low, given.high, given.weight)
+        upper, lower, rows = sums.parts[0], sums.parts[-1], sums.rows
+        out = values[self.result] = scale.room(len(upper), goal)
+        runs = scale.runs
+        assert runs is not None
+        rest = (scale.acc_shift, scale.addend, runs, scale.low, scale.high, out)
+        if rows is None and len(sums.parts) == 1:
+            word = scale.word_addend
+            assert word is not None
+            rescale.rescale_words(upper, rest[0], word, *rest[2:])
+        elif rows is None:
+            rescale.rescale_values(upper, lower, *rest)
+        elif len(sums.parts) == 1:
+            rescale.rescale_weights(upper, rows, *rest)
+        else:
+            rescale.rescale_both(upper, lower, rows, *rest)
 
 
 _KERNEL_TYPES = tuple(np.dtype(t) for t in (np.float32, np.float64, np.int16, np.int32, np.int64))

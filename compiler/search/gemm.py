@@ -77,28 +77,52 @@ def byte_weights(weight: Ints) -> ByteWeights | None:
     return ByteWeights(torch.from_numpy(turned.astype(np.int8)), wide)
 
 
+@dataclass(frozen=True)
+class ByteSums:
+    """x W^T in products of bytes, not yet joined.
+
+    Attributes:
+        parts: int32 [n, N] or [n, 2 N] of x itself, or of its high and its low bytes.
+        rows: sums of the rows of x [n] where the weights are wide.
+    """
+
+    parts: tuple[npt.NDArray[np.int32], ...]
+    rows: Ints | None
+
+    def joined(self, channels: int) -> Frames:
+        """x W^T [n, N]: int32 where one product of bytes is enough, else int64."""
+        upper, lower = self.parts[0], self.parts[-1]
+        if len(self.parts) == 1 and self.rows is None:
+            return upper
+        out = np.empty((len(upper), channels), np.int64)
+        if self.rows is None:
+            kernels.join_values(upper, lower, out)
+        elif len(self.parts) == 1:
+            kernels.join_weights(upper, self.rows, out)
+        else:
+            kernels.join_both(upper, lower, self.rows, out)
+        return out
+
+
+def is_byte(low: int, high: int) -> bool:
+    """Whether one byte holds low..high, with or without a sign."""
+    return (low >= 0 and high < 256) or (low >= -128 and high < 128)
+
+
+def byte_sums(x: Frames, low: int, high: int, weights: ByteWeights) -> ByteSums:
+    """Products of the bytes of whole numbers x [n, K] in low..high, which 16 bits hold."""
+    if is_byte(low, high):
+        parts = [x.astype(np.uint8 if low >= 0 else np.int8)]
+    else:
+        held = x.astype(np.int16)
+        parts = [(held >> 8).astype(np.int8), held.astype(np.uint8)]
+    sums = tuple(torch._int_mm(torch.from_numpy(p), weights.bytes).numpy() for p in parts)
+    return ByteSums(sums, x.sum(axis=1, dtype=np.int64) if weights.wide else None)
+
+
 def product(x: Frames, low: int, high: int, weights: ByteWeights) -> Frames:
     """x W^T [n, N] of whole numbers x [n, K] in low..high, which 16 bits hold.
 
     int32 where one product of bytes is enough, else int64.
     """
-    if high < 256 and low >= 0:
-        parts = [x.astype(np.uint8)]
-    elif low >= -128 and high < 128:
-        parts = [x.astype(np.int8)]
-    else:
-        held = x.astype(np.int16)
-        parts = [(held >> 8).astype(np.int8), held.astype(np.uint8)]
-    sums = [torch._int_mm(torch.from_numpy(p), weights.bytes).numpy() for p in parts]
-    if len(sums) == 1 and not weights.wide:
-        return np.asarray(sums[0])
-    out = np.empty((len(x), weights.channels), np.int64)
-    if not weights.wide:
-        kernels.join_values(sums[0], sums[1], out)
-        return out
-    rows = x.sum(axis=1, dtype=np.int64)
-    if len(sums) == 1:
-        kernels.join_weights(sums[0], rows, out)
-    else:
-        kernels.join_both(sums[0], sums[1], rows, out)
-    return out
+    return byte_sums(x, low, high, weights).joined(weights.channels)

@@ -320,7 +320,12 @@ class _Compiler:
             self._registers += 1
         inputs = tuple(self._views[v] for v in op.inputs)
         code = scan_code(
-            tape.rows, tape.constants, np.array(tape.arguments), tape.emit, tape.states
+            tape.rows,
+            tape.constants,
+            np.array(tape.arguments),
+            tape.emit,
+            tape.states,
+            tape.tables,
         )
         self._steps.append(ScanStep(inputs, tape, tuple(outputs), code, self._compile_after))
 

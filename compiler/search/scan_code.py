@@ -60,14 +60,19 @@ class _Value:
 
 
 def scan_code(
-    rows: Ints, buffer: Ints, arguments: Ints, emit: Ints, states: Ints
+    rows: Ints,
+    buffer: Ints,
+    arguments: Ints,
+    emit: Ints,
+    states: Ints,
+    tables: npt.NDArray[np.int16],
 ) -> ScanCode | None:
     """Code of a tape (arrays as in `kernels.scan`; arguments are [k, 2] of offset, length).
 
     None where rows mix units, have different lengths, or a value may not fit 32 bits.
     """
     try:
-        return _Writer(rows, buffer, arguments, emit, states).write()
+        return _Writer(rows, buffer, arguments, emit, states, tables).write()
     except _NotElementwise:
         return None
 
@@ -77,7 +82,15 @@ class _NotElementwise(Exception):  # noqa: N818  never leaves this file
 
 
 class _Writer:
-    def __init__(self, rows: Ints, buffer: Ints, arguments: Ints, emit: Ints, states: Ints) -> None:
+    def __init__(
+        self,
+        rows: Ints,
+        buffer: Ints,
+        arguments: Ints,
+        emit: Ints,
+        states: Ints,
+        tables: npt.NDArray[np.int16],
+    ) -> None:
         lengths = {*rows[:, 5], *arguments[:, 1], *emit[:, 1], *states[:, 2]}
         if len(lengths) != 1 or not len(rows):
             raise _NotElementwise
@@ -85,6 +98,8 @@ class _Writer:
         self._rows, self._buffer, self._emit, self._states = rows, buffer, emit, states
         self._held: dict[int, _Value] = {}
         self._loops: list[list[str]] = [[]]
+        self._vectors: set[int] = set()
+        self._spans = [(int(t.min()), int(t.max())) for t in tables]
         self._constants: list[Ints] = []
         self._immediates: list[int] = []
         self._names = 0
@@ -121,10 +136,8 @@ class _Writer:
         """The text of a value in a loop; what another loop made goes through scratch."""
         if place not in self._held:
             values = self._buffer[place : place + self._n]
-            low, high = int(values.min()), int(values.max())
-            _require((low, high), WORD)
-            self._held[place] = _Value(f"np.int64(w{len(self._constants)}[k])", (low, high), -1)
-            self._constants.append(values)
+            self._held[place] = self._constant(values)
+            self._vectors.add(place)
         value = self._held[place]
         _require(value.range, within)
         if value.loop in {-1, loop}:
@@ -135,13 +148,15 @@ class _Writer:
             self._loops[value.loop].append(f"s{value.row}[k] = {value.text}")
         return f"np.int64(s{value.row}[k])"
 
+    def _constant(self, values: Ints) -> _Value:
+        span = int(values.min()), int(values.max())
+        _require(span, WORD)
+        self._constants.append(values)
+        return _Value(f"np.int64(w{len(self._constants) - 1}[k])", span, -1)
+
     def _number(self, value: int) -> str:
         self._immediates.append(value)
         return f"i{len(self._immediates) - 1}"
-
-    def _range(self, place: int, loop: int) -> Range:
-        self._read(place, loop)
-        return self._held[place].range
 
     def _loop_of(self, places: list[int]) -> int:
         return max([0, *(self._held[p].loop for p in places if p in self._held)])
@@ -152,14 +167,30 @@ class _Writer:
         if code not in _KNOWN:
             raise _NotElementwise
         loop = self._loop_of(read)
-        ranges = [self._range(place, loop) for place in read]
         if code in {k.LOOKUP, k.LOOKED_UP_SUM}:
             self._lookup(code, y, read, i, loop)
             return
+        if code == k.PRODUCT and (folded := self._folded(a, b, i, loop)) is not None:
+            self._define(y, *folded, loop)
+            return
         texts = [self._read(place, loop) for place in read]
+        ranges = [self._held[place].range for place in read]
         text, span = self._arithmetic(code, texts, ranges, i)
         _require(span, (-(1 << 62), 1 << 62))
         self._define(y, text, span, loop)
+
+    def _folded(self, a: int, b: int, i: list[int], loop: int) -> tuple[str, Range] | None:
+        """A product with a constant vector, which takes the multiplier where 32 bits hold both."""
+        held = [p in self._vectors or p not in self._held for p in (a, b)]
+        if all(held) or not any(held):
+            return None
+        constant, other = (a, b) if held[0] else (b, a)
+        values = self._buffer[constant : constant + self._n] * i[0]
+        if np.abs(values).max() >= 1 << 31:
+            return None
+        both = self._constant(values)
+        text = f"({both.text} * {self._read(other, loop)})"
+        return self._rounded(text, _times(both.range, self._held[other].range), [1, *i[1:]])
 
     def _define(self, place: int, text: str, span: Range, loop: int) -> None:
         name = f"v{self._names}"
@@ -183,7 +214,7 @@ class _Writer:
             self._loops.append([])
         found, self._scratch = self._scratch, self._scratch + 1
         self._loops[loop + 1].append(f"s{found}[k] = tables[{table}, np.uint32(s{spot}[k])]")
-        self._held[y] = _Value(f"np.int64(s{found}[k])", SHORT, loop + 2, found)
+        self._held[y] = _Value(f"np.int64(s{found}[k])", self._spans[table], loop + 2, found)
 
     def _arithmetic(
         self, code: int, x: list[str], r: list[Range], i: list[int]
@@ -219,12 +250,24 @@ class _Writer:
                 top = self._number(i[4])
                 rest = (i[4] - r[0][1], i[4] - r[0][0])
                 one, two = _times(r[0], r[1]), _times(rest, r[2])
-                text = f"({x[0]} * {x[1]} + ({top} - {x[0]}) * {x[2]})"
-                return self._rounded(text, (one[0] + two[0], one[1] + two[1]), i)
+                span = one[0] + two[0], one[1] + two[1]
+                if r[0][0] >= 0 and rest[0] >= 0:  # a mean of both, with weights
+                    span = min(r[1][0], r[2][0]) * i[4], max(r[1][1], r[2][1]) * i[4]
+                if i[0] == 1 and all(_within(part, WORD) for part in (one, two, rest)):
+                    first, second = f"np.int32({x[0]} * {x[1]})", f"np.int32({top} - {x[0]})"
+                    text = f"({first} + np.int32({second} * {x[2]}))"
+                else:
+                    text = f"({x[0]} * {x[1]} + ({top} - {x[0]}) * {x[2]})"
+                return self._rounded(text, span, i)
 
     def _rounded(self, text: str, span: Range, i: list[int]) -> tuple[str, Range]:
         m, s, low, high = i[:4]
         half = (1 << s) >> 1
+        if m == 1 and _within((span[0], span[1] + half), WORD):
+            # Sixteen numbers fit a vector register where every step stays in 32 bits.
+            sum_ = f"np.int32(np.int32({text}) + {half})"
+            ends = f"np.int32({low})), np.int32({high})"
+            return f"np.int64(min(max(np.int32({sum_} >> {s}), {ends}))", (low, high)
         edges = span[0] * m, span[1] * m
         _require((min(edges), max(edges) + half), (-(1 << 63), (1 << 63) - 1))
         if m != 1:
@@ -270,8 +313,12 @@ _KNOWN = frozenset(
 )
 
 
+def _within(span: Range, within: Range) -> bool:
+    return within[0] <= span[0] and span[1] <= within[1]
+
+
 def _require(span: Range, within: Range) -> None:
-    if span[0] < within[0] or span[1] > within[1]:
+    if not _within(span, within):
         raise _NotElementwise
 
 

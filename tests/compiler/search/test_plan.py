@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from xdsl.dialects.builtin import ModuleOp, TensorType
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Block, Region, SSAValue
@@ -17,7 +19,7 @@ from mohaq.compiler.parameters import ParameterStore, storage_dtype, tensor_type
 from mohaq.compiler.program import ENTRY, Program
 from mohaq.compiler.search.frame_code import gemm_dtype
 from mohaq.compiler.search.frames import Ragged
-from mohaq.compiler.search.plan import compile_plan
+from mohaq.compiler.search.plan import ScanStep, compile_plan
 
 LENGTHS = (5, 1, 8)
 
@@ -60,13 +62,20 @@ class Draft:
         return program
 
 
-def check(program: Program, features: int, bits: int = 16, seed: int = 0) -> None:
+def check(
+    program: Program, features: int, bits: int = 16, seed: int = 0, compile_after: int = 1 << 62
+) -> None:
+    """Compare a plan with the interpreter on drawn frames, a third of them at the ends."""
     rng = np.random.default_rng(seed)
     low, high = -(1 << (bits - 1)), 1 << (bits - 1)
     parts = [rng.integers(low, high, size=(t, features)) for t in LENGTHS]
+    for part in parts:
+        ends = rng.choice([low, high - 1], part.shape)
+        np.copyto(part, ends, where=rng.random(part.shape) < 1 / 3)
     wanted = [run_integer(program, [x[:, None]])[0][:, 0] for x in parts]
     batch = Ragged.of(LENGTHS)
-    found = batch.split(compile_plan(program).run(np.concatenate(parts).astype(np.int16), batch))
+    plan = compile_plan(program, compile_after=compile_after)
+    found = batch.split(plan.run(np.concatenate(parts).astype(np.int16), batch))
     for a, b in zip(found, wanted, strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -84,6 +93,34 @@ def test_products(rows: int, width: int, kind: type) -> None:
     bound = int(np.abs(weight).sum(axis=1).max()) * 128
     assert gemm_dtype(bound) == kind
     check(draft.finish(draft.matmul(draft.x, "w", weight, width, 128)), 7, 8)
+
+
+@given(
+    bits=st.sampled_from([4, 8, 16]),
+    width=st.sampled_from([4, 16]),
+    scales=st.sampled_from([1, 2, 32]),
+    biased=st.booleans(),
+    to=st.sampled_from([4, 8, 16]),
+    seed=st.integers(0, 1000),
+)
+@settings(max_examples=40, deadline=None)
+def test_products_rescaled_while_they_are_joined(
+    bits: int, width: int, scales: int, biased: bool, to: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    draft = Draft(9, bits)
+    limit = 1 << (width - 1)
+    weight = rng.integers(-limit, limit, size=(32, 9))
+    weight[3] = -limit
+    total = draft.matmul(draft.x, "w", weight, width, 1 << (bits - 1))
+    if biased:
+        bias = draft.parameter("b", rng.integers(-30000, 30000, 32), 16)
+        total = draft.add(qnn.BiasOp(total, bias, *[(0, 2), (2, 0), (0, 0)][seed % 3]))
+    shift = bits + width + 15 - to
+    multipliers = rng.integers(1 << 14, 1 << 15, scales).tolist()
+    shifts = rng.integers(max(shift - 2, 0), shift + 1, scales).tolist()
+    result = draft.add(qnn.RequantizeOp(total, multipliers, shifts, to))
+    check(draft.finish(result), 9, bits, seed)
 
 
 def test_sums_beyond_doubles_are_exact() -> None:
@@ -168,6 +205,42 @@ def test_scan_bodies(direction: str) -> None:
     )
     draft.block.add_op(scan)
     check(draft.finish(draft.add(qnn.ConcatOp([scan.outs[0], scan.outs[1]]))), 6)
+
+
+@pytest.mark.parametrize("steep", [1, 30_000, 1 << 20])
+@pytest.mark.parametrize("falling", [False, True])
+def test_compiled_gates(steep: int, falling: bool) -> None:
+    """Gates from 0 to 1 or beyond, states at their ends, vectors that take a multiplier or not."""
+    draft = Draft(9)
+    rise = np.linspace(-32768 if falling else 0, 32767, 257).astype(int)
+    draft.declared.append(qnn.TableOp("gate", rise.tolist()))
+    vector = draft.parameter("v", np.array([-32768, 32767, 9]), 16)
+    half = int_tensor([DYNAMIC, 3], 16)
+    body = Block(arg_types=[half] * 4)
+    value, one, two, state = body.args
+
+    def add(op: object) -> SSAValue:
+        body.add_op(op)  # type: ignore[arg-type]
+        return op.results[0]  # type: ignore[attr-defined, no-any-return]
+
+    shift = 15 + (steep - 1).bit_length()
+    term = add(qnn.RequantizeOp(add(qnn.MulOp(vector, state)), [steep], [shift], 16))
+    forget, reset = (
+        add(qnn.LookupOp(add(qnn.SaturateOp(add(qnn.AddOp(part, term)), 16)), "gate"))
+        for part in (one, two)
+    )
+    rest = add(qnn.RsubOp(forget, 1 << 15))
+    blend = qnn.AddOp(add(qnn.MulOp(forget, state)), add(qnn.MulOp(rest, value)))
+    after = add(qnn.RequantizeOp(add(blend), [1], [15], 16))
+    out = add(qnn.RequantizeOp(add(qnn.MulOp(reset, after)), [1], [15], 16))
+    body.add_op(qnn.YieldOp([out, after]))
+    parts = [draft.add(qnn.SliceOp(draft.x, 3 * i, 3)) for i in range(3)]
+    scan = qnn.ScanOp(parts, [], body, [int_tensor([DYNAMIC, DYNAMIC, 3], 16), half])
+    draft.block.add_op(scan)
+    program = draft.finish(scan.outs[0])
+    assert any(isinstance(s, ScanStep) and s.code is not None for s in compile_plan(program).steps)
+    for seed in range(5):
+        check(program, 9, seed=seed, compile_after=0)
 
 
 def test_wide_states() -> None:
