@@ -184,8 +184,9 @@ class SearchLoop:
         found: dict[tuple[int, ...], Outcome] = {}
         jobs: dict[str, tuple[tuple[int, ...], Job]] = {}
         for genome, row in fresh.items():
-            beyond = self._problem.cost_violation(_row(costs, row))
-            if beyond > 0 or not self._problem.needs_error:
+            if not self._problem.needs_error or self._problem.unfit(genome) is not None:
+                continue
+            if self._problem.cost_violation(_row(costs, row)) > 0:
                 continue
             job = Job.of(evaluation_key(self._context, widths[row]), widths[row])
             known = self._record.get(job.key)
@@ -264,8 +265,14 @@ class SearchLoop:
         outcome: Outcome | None,
     ) -> None:
         objectives = dict(costs)
-        violation = self._problem.cost_violation(costs)
         failure = None
+        unfit = self._problem.unfit(genome)
+        if unfit is not None:
+            objectives = {}
+            violation = self._problem.room_violation(unfit)
+            failure = f"illegal: {unfit}"
+        else:
+            violation = self._problem.cost_violation(costs)
         if outcome is not None:
             self.outcomes[genome] = outcome
             self._failed += isinstance(outcome.result, Failure)
