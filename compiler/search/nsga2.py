@@ -148,6 +148,15 @@ class Nsga2:
             one.evaluated.update({"F", "G", "H"})
         self._algorithm.tell(infills=asked)
 
+    def parents(self) -> FloatArray | None:
+        """Values [k, M] of the feasible members of the population; None before there is one."""
+        if not self._free.size or self._algorithm.pop is None or not len(self._algorithm.pop):
+            return None
+        values, feasible = self._algorithm.pop.get("F", "FEAS")
+        found: FloatArray = np.array(values, dtype=np.float64)
+        kept: FloatArray = found[np.array(feasible, dtype=bool).reshape(-1)]
+        return kept
+
     def _given(self, seeds: IntArray | None) -> IntArray:
         if seeds is None or not len(seeds):
             return np.zeros((0, self._free.size), dtype=np.int64)

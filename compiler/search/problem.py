@@ -19,7 +19,7 @@ from mohaq.backends.base import (
 from mohaq.compiler.analysis.storage import CalibratedTable
 from mohaq.compiler.assignment import Slot
 from mohaq.compiler.diagnostics import MohaqError
-from mohaq.compiler.search.engine import Evaluation, Failure
+from mohaq.compiler.search.engine import Bound, Evaluation, Failure
 from mohaq.compiler.search.genes import check_choices, shaped
 from mohaq.compiler.search.objectives import BUILT_IN, ERROR, Priced, find_objective
 from mohaq.compiler.search.settings import SearchSettings
@@ -159,7 +159,7 @@ class SearchProblem:
         """How far a candidate is from fitting the target's memory."""
         return ILLEGAL if reason.excess is None else min(max(reason.excess, LEAST), ILLEGAL)
 
-    def error_violation(self, result: Evaluation | Failure) -> float:
+    def error_violation(self, result: Evaluation | Failure | Bound) -> float:
         """How far an evaluated candidate is from being feasible."""
         if isinstance(result, Failure):
             return ILLEGAL if result.kind == "illegal" else FAILED
