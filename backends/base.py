@@ -43,6 +43,26 @@ class IllegalAssignment(MohaqError):  # noqa: N818  the assignment is at fault, 
     """
 
 
+class NoRoom(IllegalAssignment):
+    """The widths do not fit the target's memory.
+
+    `excess` is what is missing as a share of what there is, above 0, so that a search can tell
+    how far it is from fitting; None where the backend cannot say.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str | None = None,
+        why: str | None = None,
+        hint: str | None = None,
+        excess: float | None = None,
+    ) -> None:
+        super().__init__(what, where=where, why=why, hint=hint)
+        self.excess = excess
+
+
 @dataclass(frozen=True)
 class SlotGroup:
     """Slots that are chosen together: one gene.
@@ -284,6 +304,10 @@ class CostModel(ABC):
         """Costs of genomes [N, G]: `latency` [s], `energy` [J], `size` [bytes], each [N].
 
         Latency is in cycles where the backend's `latency_unit` says so.
+
+        Raises:
+            NoRoom: at least one of them does not fit the target's memory; the search then asks
+                for each alone.
         """
 
 

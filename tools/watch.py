@@ -11,8 +11,8 @@ from pathlib import Path
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from mohaq.compiler.search.loop import Observer
-from mohaq.compiler.search.loop import Progress as State
+from mohaq.compiler.search.progress import Observer
+from mohaq.compiler.search.progress import Progress as State
 from mohaq.tools.boundary import Interrupted
 from mohaq.tools.console import console, say
 
@@ -75,10 +75,11 @@ def describe(state: State) -> str:
     best = "" if state.best_error is None else f"  best error {100 * state.best_error:.2f} %"
     hits = state.hits / max(1, state.hits + state.misses)
     skipped = f"  {state.skipped} skipped" if state.skipped else ""
+    stopped = f"  {state.stopped} stopped early" if state.stopped else ""
     failed = f"  {state.failed} failed" if state.failed else ""
     replayed = f"  {state.replayed} from the record" if state.replayed else ""
     return (
-        f"{state.evaluated} evaluations{replayed}{skipped}{failed}  cache hits {100 * hits:.0f} %  "
+        f"{state.evaluated} evaluations{replayed}{skipped}{failed}{stopped}  cache hits {100 * hits:.0f} %  "
         f"hypervolume {state.hypervolume:.4f}{best}"
     )
 

@@ -86,6 +86,7 @@ class BitfusionCosts(CostModel):
         """Costs of genomes [N, G]: `latency` [s], `energy` [J], `size` [bytes], each [N].
 
         Raises:
+            NoRoom: a layer of one of them does not fit.
             MohaqError: unknown options, genomes of the wrong shape, too many rows.
         """
         total, size = self.total(genomes, workload, options)

@@ -47,7 +47,8 @@ class EpiphanyCosts(CostModel):
         """Costs of genomes [N, G]: `latency` [s], `energy` [J], `size` [bytes], each [N].
 
         Raises:
-            MohaqError: unknown options, genomes of the wrong shape, a layer that does not fit.
+            NoRoom: a layer of one of them does not fit.
+            MohaqError: unknown options, genomes of the wrong shape.
         """
         check_options(options)
         array = np.atleast_2d(np.asarray(genomes, dtype=np.int64))

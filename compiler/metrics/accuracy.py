@@ -18,6 +18,7 @@ class UtteranceError:
 
     name: str = "accuracy"
     label_kinds: frozenset[str] = frozenset({"utterance"})
+    lower_bound: bool = True
 
     def score(
         self, output: npt.NDArray[Any], label: npt.NDArray[Any], kind: str = "utterance"

@@ -21,7 +21,13 @@ SEED = 20210801
 
 @runtime_checkable
 class Metric(Protocol):
-    """Counts errors; smaller is better."""
+    """Counts errors; smaller is better.
+
+    Two attributes are optional. `uses_order`: integers of one scale may be scored instead of real
+    values. `lower_bound`: counts are whole numbers, never negative, and the total depends on the
+    label alone, so that errors counted so far over the total of all utterances are a lower bound
+    of the whole error; a search may then abandon candidates early. Both are false by default.
+    """
 
     @property
     def name(self) -> str:

@@ -20,6 +20,7 @@ class FrameErrorRate:
     name: str = "fer"
     label_kinds: frozenset[str] = frozenset({"frame"})
     uses_order: bool = True
+    lower_bound: bool = True
 
     def score(
         self, output: npt.NDArray[Any], label: npt.NDArray[Any], kind: str = "frame"

@@ -24,6 +24,7 @@ class PhoneErrorRate:
     silence: int | None = 0
     name: str = "per"
     label_kinds: frozenset[str] = frozenset({"frame", "sequence"})
+    lower_bound: bool = True
 
     def score(
         self, output: npt.NDArray[Any], label: npt.NDArray[Any], kind: str = "frame"

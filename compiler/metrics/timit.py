@@ -93,6 +93,7 @@ class TimitFrameError:
 
     name: str = "timit-fer"
     label_kinds: frozenset[str] = frozenset({"frame"})
+    lower_bound: bool = True
 
     def score(
         self, output: npt.NDArray[Any], label: npt.NDArray[Any], kind: str = "frame"
@@ -116,6 +117,7 @@ class TimitPhoneError:
     penalty: float = 3.0
     name: str = "timit-per"
     label_kinds: frozenset[str] = frozenset({"frame"})
+    lower_bound: bool = True
 
     def score(
         self, output: npt.NDArray[Any], label: npt.NDArray[Any], kind: str = "frame"

@@ -26,6 +26,7 @@ class WordErrorRate:
     blank: int | None = 0
     name: str = "wer"
     label_kinds: frozenset[str] = frozenset({"frame", "sequence"})
+    lower_bound: bool = True
 
     def score(
         self, output: npt.NDArray[Any], label: npt.NDArray[Any], kind: str = "sequence"

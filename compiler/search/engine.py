@@ -12,16 +12,22 @@ from mohaq.compiler.assignment import Slot
 FailureKind = Literal["illegal", "raised", "not-finite", "lost"]
 
 
+Part = Literal["all", "first", "rest"]
+"""Sequences of the data: all, those that every candidate runs first, the others (`early_stop`)."""
+
+
 @dataclass(frozen=True)
 class Job:
     """One candidate: the key of its record and its widths, sorted by slot.
 
-    `beacon` is the hash of the retrained program that is meant; empty: the searched program.
+    `beacon` is the hash of the retrained program that is meant; empty: the searched program. `part`
+    says which sequences are run.
     """
 
     key: str
     widths: tuple[tuple[Slot, int], ...]
     beacon: str = ""
+    part: Part = "all"
 
     @staticmethod
     def of(key: str, widths: Mapping[Slot, int], beacon: str = "") -> Job:
@@ -35,6 +41,13 @@ class Evaluation:
 
     errors: tuple[float, ...]
     totals: tuple[float, ...]
+    value: float
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A candidate that was abandoned: its error is at least `value` (`early_stop`)."""
+
     value: float
 
 
@@ -64,7 +77,7 @@ class Outcome:
     """
 
     key: str
-    result: Evaluation | Failure
+    result: Evaluation | Failure | Bound
     tries: int = 1
     seconds: float = 0.0
     hits: int = 0

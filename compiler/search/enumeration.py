@@ -39,5 +39,8 @@ class Enumeration:
         found = list(itertools.islice(self._genomes, CHUNK))
         return np.array(found, dtype=np.int64) if found else None
 
+    def parents(self) -> None:
+        """There is no population."""
+
     def tell(self, objectives: npt.ArrayLike, violation: npt.ArrayLike) -> None:
         """Nothing depends on values."""

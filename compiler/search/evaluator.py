@@ -8,7 +8,8 @@ everything before it, so candidates that share leading layers compute them once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from xdsl.dialects.func import ReturnOp
@@ -89,6 +90,21 @@ class Evaluator:
                 )
         self._batch = Ragged.of([len(one) for one in dataset.inputs])
         self._inputs: dict[GridAttr, Frames] = {}
+        self._within: tuple[int, ...] | None = None
+
+    @property
+    def sequences(self) -> int:
+        """Number of sequences."""
+        return len(self._dataset)
+
+    def restricted(self, numbers: Sequence[int]) -> Evaluator:
+        """The same on some of the sequences; shares compiled layers, memory and counters."""
+        made = copy.copy(self)
+        made._dataset = self._dataset[numbers]
+        made._batch = Ragged.of(made._dataset.lengths)
+        made._inputs = {}
+        made._within = tuple(numbers)
+        return made
 
     def outputs(self, widths: Mapping[Slot, int]) -> list[IntArray]:
         """Integer results [T_i, C] of every utterance.
@@ -146,7 +162,7 @@ class Evaluator:
         plans = [self.plan(name, grids[name]) for name in self._chain]
         keys: list[tuple[object, ...]] = []
         for name in self._chain:
-            keys.append((_local_key(name, grids[name]), keys[-1] if keys else None))
+            keys.append((_local_key(name, grids[name]), keys[-1] if keys else self._within))
         values: Frames | None = None
         start = 0
         for position in range(len(plans) - 1, -1, -1):

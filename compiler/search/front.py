@@ -18,7 +18,7 @@ from pymoo.indicators.hv import HV
 from mohaq.backends.base import FloatArray
 from mohaq.compiler.assignment import Assignment, Slot
 from mohaq.compiler.files import dump_json, write_text
-from mohaq.compiler.search.objectives import Objective
+from mohaq.compiler.search.objectives import ERROR, Objective
 
 SCHEMA = "mohaq.front/1"
 FRONT_FILE = "front.json"
@@ -34,7 +34,8 @@ class Point:
     `violation` is 0 for a feasible point; `objectives` leaves out what was not evaluated.
     `failure` says why there is no error, if there is none. `beacon` is the hash of the retrained
     program whose parameters gave the error; empty: the searched program's own did. `generation` is
-    the one in which the values were found.
+    the one in which the values were found. `bound` is what the error is at least, of a candidate
+    that was abandoned because it could not enter the population any more.
     """
 
     genome: tuple[int, ...]
@@ -45,11 +46,12 @@ class Point:
     failure: str | None = None
     error_interval: tuple[float, float] | None = None
     beacon: str = ""
+    bound: float | None = None
 
     @property
     def feasible(self) -> bool:
-        """Whether it keeps all constraints."""
-        return self.violation <= 0 and self.failure is None
+        """Whether it is known to keep all constraints."""
+        return self.violation <= 0 and self.failure is None and self.bound is None
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in `evaluated`."""
@@ -65,6 +67,8 @@ class Point:
             held["failure"] = self.failure
         if self.beacon:
             held["beacon"] = self.beacon
+        if self.bound is not None:
+            held["bound"] = self.bound
         return held
 
 
@@ -183,8 +187,14 @@ def pareto(points: Iterable[Point], axes: Sequence[Objective]) -> list[Point]:
 
 
 def lowered(point: Point, axes: Sequence[Objective]) -> tuple[float, ...]:
-    """Values in the order of the axes, as numbers to minimise; NaN where unknown."""
-    return tuple(a.lower(point.objectives.get(a.name, float("nan"))) for a in axes)
+    """Values in the order of the axes, as numbers to minimise; NaN where unknown.
+
+    A bound stands for the error.
+    """
+    held = dict(point.objectives)
+    if point.bound is not None:
+        held[ERROR] = point.bound
+    return tuple(a.lower(held.get(a.name, float("nan"))) for a in axes)
 
 
 def hypervolume(points: Sequence[Point], axes: Sequence[Objective], limits: FloatArray) -> float:

@@ -22,6 +22,7 @@ from mohaq.backends.base import IllegalAssignment
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.search.crew import MAIN_GUARD, CrewEngine, Finished, Lost, StartFailures
 from mohaq.compiler.search.engine import Candidates, Failure, Job, Outcome, Recipe
+from mohaq.compiler.search.stages import Staged
 from mohaq.compiler.search.variants import variant
 from mohaq.compiler.search.wire import (
     Ready,
@@ -49,10 +50,14 @@ def run_job(candidates: Candidates, job: Job) -> Outcome:
     """Evaluate one job, turning whatever it raises into a failure.
 
     Raises:
-        MohaqError: the job's beacon is not there; the fault is not the candidate's.
+        MohaqError: the job's beacon or part is not there; the fault is not the candidate's.
     """
     started = time.perf_counter()
     candidates = variant(candidates, job.beacon)
+    if job.part != "all":
+        if not isinstance(candidates, Staged):
+            raise MohaqError("this evaluator knows no parts of the data")
+        candidates = candidates.part(job.part)
     hits, misses = candidates.counters()
     try:
         result = candidates.evaluate(dict(job.widths))

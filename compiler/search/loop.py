@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 
@@ -14,55 +14,19 @@ from mohaq.backends.base import FloatArray, IntArray
 from mohaq.compiler.assignment import Slot
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.search.beacons import Beacons
-from mohaq.compiler.search.engine import Engine, Evaluation, Failure, Job, Outcome
+from mohaq.compiler.search.early_stop import Split
+from mohaq.compiler.search.engine import Bound, Engine, Evaluation, Failure, Job, Outcome
 from mohaq.compiler.search.enumeration import CHUNK, Enumeration
 from mohaq.compiler.search.front import Generation, Point, hypervolume, lowered, pareto
 from mohaq.compiler.search.nsga2 import Nsga2
 from mohaq.compiler.search.problem import SearchProblem
+from mohaq.compiler.search.progress import Event, Observer, Progress
 from mohaq.compiler.search.record import GenerationRow, Record, evaluation_key
-from mohaq.compiler.search.seeding import POINTS, SHARE, derived, probes
+from mohaq.compiler.search.seeding import OTHERS, POINTS, derived, probes
+from mohaq.compiler.search.staging import Staging
 
 LEAST_FAILURES = 10
 """Evaluations before the failure share counts."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a search stands.
-
-    Attributes:
-        event: what has just happened.
-        generation: number of the running generation, 0 for the reference rows.
-        generations: how many there will be.
-        evaluated: evaluations made by this process.
-        replayed: evaluations taken from the record.
-        planned: evaluations still to make in this generation.
-        remaining: candidates still to come, those of later generations included.
-        skipped: candidates that broke a limit before inference.
-        failed: evaluations that gave no error.
-        hits, misses: layer values taken from memory and computed.
-        hypervolume: after the last finished generation.
-        best_error: smallest error of a feasible candidate of the finished batches.
-        seconds: mean time of an evaluation in a worker.
-    """
-
-    event: Literal["evaluated", "generation", "done"]
-    generation: int
-    generations: int
-    evaluated: int
-    replayed: int
-    planned: int
-    remaining: int
-    skipped: int
-    failed: int
-    hits: int
-    misses: int
-    hypervolume: float
-    best_error: float | None
-    seconds: float
-
-
-Observer = Callable[[Progress], None]
 
 
 class SearchLoop:
@@ -75,6 +39,7 @@ class SearchLoop:
         context: hash of what decides an error beside the widths.
         observer: told of every evaluation and generation.
         beacons: of a beacon-based search.
+        split: of the sequences, for a search that stops candidates early.
     """
 
     def __init__(
@@ -85,6 +50,7 @@ class SearchLoop:
         context: str,
         observer: Observer | None = None,
         beacons: Beacons | None = None,
+        split: Split | None = None,
     ) -> None:
         self._problem = problem
         self._engine = engine
@@ -92,12 +58,19 @@ class SearchLoop:
         self._context = context
         self._observer = observer
         self._beacons = beacons
+        self._split = split
+        self._staging = (
+            None
+            if split is None
+            else Staging(split, problem.settings, self._known_first, self._evaluate)
+        )
         self.points: dict[tuple[int, ...], Point] = {}
         self.outcomes: dict[tuple[int, ...], Outcome] = {}
         self.generations: list[Generation] = []
         self._number = 0
         self._total = problem.settings.generations
         self._failed = 0
+        self._stopped = 0
         self._best: float | None = None
         self._planned = 0
         self._evaluated = 0
@@ -122,7 +95,8 @@ class SearchLoop:
             genomes = search.ask()
             if genomes is None:
                 break
-            points = self._with_beacons(self.assess(genomes))
+            parents = search.parents() if self._split is not None else None
+            points = self._with_beacons(self.assess(genomes, parents))
             self.check_failures()
             search.tell(
                 [lowered(point, axes) for point in points],
@@ -172,20 +146,25 @@ class SearchLoop:
         # A limit that the widest assignment breaks leaves nothing to compare with.
         if not math.isfinite(errors[0]):
             return []
-        most = min(POINTS, self._problem.settings.population // SHARE)
+        most = min(POINTS, self._problem.settings.population - OTHERS)
         return list(derived(self._problem.space, np.array(errors), most))
 
-    def assess(self, genomes: IntArray) -> list[Point]:
-        """Points of genomes [n, G]; evaluates those that are new and within the cost limits."""
+    def assess(self, genomes: IntArray, parents: FloatArray | None = None) -> list[Point]:
+        """Points of genomes [n, G]; evaluates those that are new and within the cost limits.
+
+        With the feasible members' values [k, M] of the population, those that cannot enter the
+        next one may be stopped early.
+        """
         costs = self._problem.costs(genomes)
         widths = self._problem.widths(genomes)
         keys = [tuple(int(v) for v in row) for row in genomes]
-        fresh = {g: row for row, g in reversed(list(enumerate(keys))) if g not in self.points}
+        fresh = {g: row for row, g in reversed(list(enumerate(keys))) if self._open(g)}
         found: dict[tuple[int, ...], Outcome] = {}
         jobs: dict[str, tuple[tuple[int, ...], Job]] = {}
         for genome, row in fresh.items():
-            beyond = self._problem.cost_violation(_row(costs, row))
-            if beyond > 0 or not self._problem.needs_error:
+            if not self._problem.needs_error or self._problem.unfit(genome) is not None:
+                continue
+            if self._problem.cost_violation(_row(costs, row)) > 0:
                 continue
             job = Job.of(evaluation_key(self._context, widths[row]), widths[row])
             known = self._record.get(job.key)
@@ -194,12 +173,26 @@ class SearchLoop:
             else:
                 self._replayed += 1
                 found[genome] = known
-        found.update(self._evaluate(jobs))
-        for genome in keys:  # in the order asked, whatever came back first
-            if genome not in self.points:
-                row = fresh[genome]
-                self._add(genome, widths[row], _row(costs, row), found.get(genome))
+
+        def point(genome: tuple[int, ...], outcome: Outcome | None) -> Point:
+            row = fresh[genome]
+            return self._point(genome, widths[row], _row(costs, row), outcome)
+
+        if parents is None:
+            found.update(self._evaluate(jobs))
+        else:
+            old = [self.points[g] for g in keys if g not in fresh]
+            done = [*old, *(point(g, outcome) for g, outcome in found.items())]
+            assert self._staging is not None
+            found.update(self._staging.run(jobs, parents, done, point))
+        for genome in dict.fromkeys(keys):  # in the order asked, whatever came back first
+            if genome in fresh:
+                self._add(point(genome, found.get(genome)), found.get(genome))
         return [self.points[genome] for genome in keys]
+
+    def _open(self, genome: tuple[int, ...]) -> bool:
+        """Whether a genome is new, or was stopped early when it came up last."""
+        return genome not in self.points or self.points[genome].bound is not None
 
     def _with_beacons(self, points: list[Point]) -> list[Point]:
         """The points of a generation, better where a beacon's parameters make them so."""
@@ -236,9 +229,18 @@ class SearchLoop:
             self._note(self.points[genome])
         return [self.points[point.genome] for point in points]
 
+    def _known_first(self, key: str) -> Evaluation | None:
+        assert self._split is not None
+        held = self._record.bound(key, self._split.first)
+        self._replayed += held is not None
+        return held
+
     def _evaluate(
-        self, jobs: Mapping[str, tuple[tuple[int, ...], Job]]
+        self,
+        jobs: Mapping[str, tuple[tuple[int, ...], Job]],
+        firsts: Mapping[tuple[int, ...], Evaluation] = MappingProxyType({}),
     ) -> Iterator[tuple[tuple[int, ...], Outcome]]:
+        """Outcomes of jobs, recorded. Those for the rest of the sequences are joined with `firsts`."""
         # Candidates with the same leading layers come one after the other: memory hits.
         order = sorted(
             (job for _, job in jobs.values()),
@@ -247,8 +249,16 @@ class SearchLoop:
         self._planned = len(order)
         for outcome in self._engine.evaluate(order):
             genome, job = jobs[outcome.key]
-            self._record.put(self._number, job, outcome)
-            self._evaluated += 1
+            result = good(outcome)
+            if self._split is None or job.part == "all" or result is None:
+                self._record.put(self._number, job, outcome)
+            elif job.part == "first":
+                self._record.put_bound(self._number, job, self._split, outcome)
+            else:
+                whole = self._split.joined(firsts[genome], result)
+                outcome = replace(outcome, result=whole)  # noqa: PLW2901
+                self._record.put(self._number, job, outcome)
+            self._evaluated += job.part != "rest"
             self._planned -= 1
             self._hits += outcome.hits
             self._misses += outcome.misses
@@ -256,28 +266,48 @@ class SearchLoop:
             yield genome, outcome
             self._tell("evaluated")
 
-    def _add(
+    def _add(self, point: Point, outcome: Outcome | None) -> None:
+        if outcome is not None:
+            self.outcomes[point.genome] = outcome
+            self._failed += isinstance(outcome.result, Failure)
+        before = self.points.get(point.genome)
+        # One that was stopped early stays of the generation that asked for it first.
+        self.points[point.genome] = (
+            point if before is None else replace(point, generation=before.generation)
+        )
+        self._stopped += (point.bound is not None) - (before is not None)
+        self._note(point)
+
+    def _point(
         self,
         genome: tuple[int, ...],
         widths: Mapping[Slot, int],
         costs: Mapping[str, float],
         outcome: Outcome | None,
-    ) -> None:
+    ) -> Point:
+        """What an outcome makes of a candidate; None: it is not run."""
+        bound = None
         objectives = dict(costs)
-        violation = self._problem.cost_violation(costs)
         failure = None
+        unfit = self._problem.unfit(genome)
+        if unfit is not None:
+            objectives = {}
+            violation = self._problem.room_violation(unfit)
+            failure = f"illegal: {unfit}"
+        else:
+            violation = self._problem.cost_violation(costs)
         if outcome is not None:
-            self.outcomes[genome] = outcome
-            self._failed += isinstance(outcome.result, Failure)
             violation += self._problem.error_violation(outcome.result)
-            if isinstance(outcome.result, Failure):
-                failure = f"{outcome.result.kind}: {outcome.result.message}"
-            else:
-                objectives = {"error": outcome.result.value, **objectives}
-        self.points[genome] = Point(
-            genome, dict(widths), objectives, violation, self._number, failure
+            match outcome.result:
+                case Failure(kind, message):
+                    failure = f"{kind}: {message}"
+                case Bound(value):
+                    bound = value
+                case Evaluation():
+                    objectives = {"error": outcome.result.value, **objectives}
+        return Point(
+            genome, dict(widths), objectives, violation, self._number, failure, bound=bound
         )
-        self._note(self.points[genome])
 
     def _note(self, point: Point) -> None:
         """Keep the smallest error."""
@@ -316,7 +346,7 @@ class SearchLoop:
             return settings.population + (settings.generations - 1) * settings.offspring
         return (settings.generations - self._number) * settings.offspring
 
-    def _tell(self, event: Literal["evaluated", "generation", "done"]) -> None:
+    def _tell(self, event: Event) -> None:
         if self._observer is None:
             return
         self._observer(
@@ -330,6 +360,7 @@ class SearchLoop:
                 0 if event == "done" else self._planned + self._later(),
                 len(self.points) - len(self.outcomes),
                 self._failed,
+                self._stopped,
                 self._hits,
                 self._misses,
                 self._hypervolume,

@@ -21,6 +21,7 @@ from pymoo.operators.crossover.sbx import SBX
 from pymoo.operators.mutation.pm import PM
 from pymoo.operators.repair.rounding import RoundingRepair
 from pymoo.operators.sampling.rnd import IntegerRandomSampling
+from pymoo.operators.selection.tournament import TournamentSelection
 from pymoo.util.ref_dirs import get_reference_directions
 
 from mohaq.backends.base import FloatArray, IntArray
@@ -86,7 +87,11 @@ class Nsga2:
             "eliminate_duplicates": True,
         }
         if algorithm == "nsga3":
-            self._algorithm = NSGA3(_directions(objectives, population), **settings)
+            self._algorithm = NSGA3(
+                _directions(objectives, population),
+                selection=TournamentSelection(func_comp=_least_violation),
+                **settings,
+            )
         else:
             self._algorithm = NSGA2(**settings)
         self._algorithm.setup(
@@ -143,6 +148,15 @@ class Nsga2:
             one.evaluated.update({"F", "G", "H"})
         self._algorithm.tell(infills=asked)
 
+    def parents(self) -> FloatArray | None:
+        """Values [k, M] of the feasible members of the population; None before there is one."""
+        if not self._free.size or self._algorithm.pop is None or not len(self._algorithm.pop):
+            return None
+        values, feasible = self._algorithm.pop.get("F", "FEAS")
+        found: FloatArray = np.array(values, dtype=np.float64)
+        kept: FloatArray = found[np.array(feasible, dtype=bool).reshape(-1)]
+        return kept
+
     def _given(self, seeds: IntArray | None) -> IntArray:
         if seeds is None or not len(seeds):
             return np.zeros((0, self._free.size), dtype=np.int64)
@@ -150,6 +164,21 @@ class Nsga2:
         if (given < 0).any() or (given > self._upper).any():
             raise MohaqError("a seeded genome lies outside the gene space")
         return given[:, self._free]
+
+
+def _least_violation(pop: Any, P: IntArray, random_state: Any, **_: Any) -> IntArray:
+    """Winners [n, 1] of the pairs P [n, 2]: the smaller violation, else one at random.
+
+    pymoo's own breaks ties of infeasible members with a generator that nobody seeded.
+    """
+    violation = pop.get("CV")[:, 0]
+    winners = [
+        min(pair, key=lambda i: violation[i])
+        if violation[pair[0]] != violation[pair[1]]
+        else random_state.choice(list(pair))
+        for pair in P
+    ]
+    return np.array(winners, dtype=np.int64)[:, None]
 
 
 def _seeded(problem: Any, population: int, seed: int, given: IntArray) -> Any:

@@ -237,7 +237,7 @@ class _Compiler:
             if op is end or op not in self._needed:
                 continue
             if isinstance(op, LoadOp):
-                self._constants[op.result] = self._program.parameters[op.symbol].astype(np.int64)
+                self._constants[op.result] = self._loaded(op)
             elif isinstance(op, qnn.SelectOp) and op.input in self._constants:
                 self._constants[op.result] = self._constants[op.input][op.index.value.data]
             elif isinstance(op, qnn.ScanOp):
@@ -247,6 +247,9 @@ class _Compiler:
                 self._pending.append(op)
         self._flush()
         return Plan(tuple(self._steps), self._registers, self._views[end.operands[0]])
+
+    def _loaded(self, op: LoadOp) -> Constant:
+        return self._program.parameters[op.symbol].astype(np.int64)
 
     def _flush(self) -> None:
         """Close the open run of framewise operations."""
@@ -311,6 +314,9 @@ class _Compiler:
     def _scan(self, op: qnn.ScanOp) -> None:
         if op.init:
             raise MohaqError("the evaluator starts recurrences from zero states")
+        for inner in op.body.walk():  # weights that a target splits beside their use
+            if isinstance(inner, LoadOp):
+                self._constants[inner.result] = self._loaded(inner)
         tape = TapeBuilder(op, self._constants, self._tables).build()
         outputs = []
         for value in op.outs[: op.output_count]:

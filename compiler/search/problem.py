@@ -6,17 +6,29 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from mohaq.backends.base import Backend, FloatArray, GeneSpace, IntArray, Target, Workload
+from mohaq.backends.base import (
+    Backend,
+    CostModel,
+    FloatArray,
+    GeneSpace,
+    IntArray,
+    NoRoom,
+    Target,
+    Workload,
+)
 from mohaq.compiler.analysis.storage import CalibratedTable
 from mohaq.compiler.assignment import Slot
 from mohaq.compiler.diagnostics import MohaqError
-from mohaq.compiler.search.engine import Evaluation, Failure
+from mohaq.compiler.search.engine import Bound, Evaluation, Failure
 from mohaq.compiler.search.genes import check_choices, shaped
 from mohaq.compiler.search.objectives import BUILT_IN, ERROR, Priced, find_objective
 from mohaq.compiler.search.settings import SearchSettings
 
 ILLEGAL, FAILED = 1e2, 1e3
 """Violations of candidates without an error; those that break a limit are below."""
+
+LEAST = 1e-9
+"""Violation of a candidate that only just does not fit."""
 
 LIMIT_CONSTANT = "model_bytes"
 """Constant of a target file that bounds the size of a model."""
@@ -52,10 +64,10 @@ class SearchProblem:
         self._more = dict(settings.constraints.more)
         self._priced += [find_objective(n) for n in self._more if n not in settings.objectives]
         self._cost_model = backend.cost_model(table, self.space, target)
-        top = backend.cost_model(table, whole, target).cost(
-            whole.upper[None, :], workload, settings.options
-        )
-        self._widest = {name: float(values[0]) for name, values in top.items()}
+        self._unfit: dict[tuple[int, ...], NoRoom] = {}
+        self.widest, _ = _widest(self._cost_model, self.space, workload, settings)
+        whole_model = backend.cost_model(table, whole, target)
+        _, self._widest = _widest(whole_model, whole, workload, settings)
         self._limits: dict[str, float] = {}
         if settings.constraints.max_size:
             self._limits["max_size"] = settings.constraints.max_size
@@ -87,10 +99,37 @@ class SearchProblem:
     def costs(self, genomes: IntArray) -> dict[str, FloatArray]:
         """The backend's costs of genomes and the objectives made of them, each [n].
 
+        NaN for those that do not fit the target's memory (`unfit`).
+
         Raises:
             MohaqError: the backend gave a cost that is not finite, or not one for each genome; an
                 objective cannot be priced.
         """
+        array = np.atleast_2d(np.asarray(genomes, dtype=np.int64))
+        try:
+            return self._fitting_costs(array)
+        except NoRoom:
+            fits = np.array([self._fits(row) for row in array], dtype=bool)
+        known = self._fitting_costs(array[fits] if fits.any() else self.widest[None, :])
+        found = {name: np.full(len(array), np.nan) for name in known}
+        for name, values in known.items() if fits.any() else ():
+            found[name][fits] = values
+        return found
+
+    def unfit(self, genome: tuple[int, ...]) -> NoRoom | None:
+        """Why a priced genome does not fit the target's memory; None: it does."""
+        return self._unfit.get(genome)
+
+    def _fits(self, genome: IntArray) -> bool:
+        key = tuple(int(v) for v in genome)
+        if key not in self._unfit:
+            try:
+                self._cost_model.cost(genome[None, :], self.workload, self.settings.options)
+            except NoRoom as reason:
+                self._unfit[key] = reason
+        return key not in self._unfit
+
+    def _fitting_costs(self, genomes: IntArray) -> dict[str, FloatArray]:
         found = self._cost_model.cost(genomes, self.workload, self.settings.options)
         for name, values in found.items():
             if np.shape(values) != (len(genomes),) or not np.isfinite(values).all():
@@ -107,12 +146,20 @@ class SearchProblem:
         return {**found, **own}
 
     def cost_violation(self, costs: Mapping[str, float]) -> float:
-        """How far a candidate is beyond the limits of its costs, as a share; 0 when within."""
+        """How far a candidate is beyond the limits of its costs, as a share; 0 when within.
+
+        Costs of a candidate that fits its target.
+        """
         size = sum(max(0.0, (costs["size"] - limit) / limit) for limit in self._limits.values())
         more = (max(0.0, (costs[n] - limit) / limit) for n, limit in self._more.items())
         return size + sum(more)
 
-    def error_violation(self, result: Evaluation | Failure) -> float:
+    @staticmethod
+    def room_violation(reason: NoRoom) -> float:
+        """How far a candidate is from fitting the target's memory."""
+        return ILLEGAL if reason.excess is None else min(max(reason.excess, LEAST), ILLEGAL)
+
+    def error_violation(self, result: Evaluation | Failure | Bound) -> float:
         """How far an evaluated candidate is from being feasible."""
         if isinstance(result, Failure):
             return ILLEGAL if result.kind == "illegal" else FAILED
@@ -141,10 +188,10 @@ class SearchProblem:
         """The point [M] that hypervolumes refer to.
 
         Error 1 (or `error`, if that is worse); costs a little beyond those of the widest
-        assignment, or of the worst of the widest, the narrowest and the uniform ones for
+        assignment that fits, or of the worst of the widest, the narrowest and the uniform ones for
         objectives that a backend does not know.
         """
-        corners = np.stack([self.space.upper, 0 * self.space.upper, *self.uniform().values()])
+        corners = np.stack([self.widest, 0 * self.space.upper, *self.uniform().values()])
         costs = self.costs(corners)
         found = []
         for axis in self.settings.axes:
@@ -153,9 +200,9 @@ class SearchProblem:
                 continue
             values = costs[axis.name]
             if axis.direction == "max":
-                found.append(float(values.min()) / HEADROOM)
+                found.append(float(np.nanmin(values)) / HEADROOM)
             else:
-                worst = values[0] if axis.name in BUILT_IN else values.max()
+                worst = values[0] if axis.name in BUILT_IN else np.nanmax(values)
                 found.append(HEADROOM * float(worst) or 1.0)
         return np.array(found)
 
@@ -174,8 +221,8 @@ class SearchProblem:
                 nearby.append(0 * upper)
                 nearby[-1][gene] = index
         sizes = self.costs(np.stack(nearby))["size"]
-        least = float(sizes.min())
-        if least < sizes[0]:
+        least = float(np.nanmin(sizes))
+        if not least >= sizes[0]:  # also where the narrowest one does not fit the target
             return
         for name, limit in self._limits.items():
             if least > limit:
@@ -188,7 +235,7 @@ class SearchProblem:
 
     def unmet(self, costs: Iterable[Mapping[str, float]]) -> list[str]:
         """For each limit that no evaluated candidate kept: which, and by how much."""
-        held = list(costs)
+        held = [c for c in costs if "size" in c]  # the others do not fit the target
         found = []
         for name, limit in self._limits.items():
             least = min((c["size"] for c in held), default=limit)
@@ -212,6 +259,26 @@ class SearchProblem:
                 f"{least - limit_error:g} too much"
             )
         return found
+
+
+def _widest(
+    model: CostModel, space: GeneSpace, workload: Workload, settings: SearchSettings
+) -> tuple[IntArray, dict[str, float]]:
+    """The widest genome that fits the target, all genes narrowed alike, and its costs.
+
+    Raises:
+        NoRoom: not even the narrowest fits: the model is too large for the target.
+    """
+    genome = space.upper.copy()
+    while True:
+        try:
+            costs = model.cost(genome[None, :], workload, settings.options)
+        except NoRoom:
+            if not genome.any():
+                raise
+            genome = np.maximum(genome - 1, 0)
+        else:
+            return genome, {name: float(values[0]) for name, values in costs.items()}
 
 
 def _index(choices: tuple[tuple[int, ...], ...], bits: int) -> int | None:

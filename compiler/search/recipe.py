@@ -18,6 +18,7 @@ from mohaq.compiler.metrics import get_metric
 from mohaq.compiler.program import Program
 from mohaq.compiler.search.engine import Candidates
 from mohaq.compiler.search.evaluator import DEFAULT_MEMORY, Evaluator
+from mohaq.compiler.search.stages import Staged
 from mohaq.compiler.search.variants import KEPT, Variants
 
 MODEL_FOLDER = "model"
@@ -36,6 +37,7 @@ class EvaluatorRecipe:
         metric: name of the metric.
         memory_bytes: of layer values and compiled layers in each worker, beacons included.
         beacons: folder of retrained programs that jobs may name; empty: there are none.
+        first: sequences that can be run apart from the others (`early_stop`); empty: none can.
     """
 
     folder: str
@@ -43,6 +45,7 @@ class EvaluatorRecipe:
     metric: str
     memory_bytes: int = DEFAULT_MEMORY
     beacons: str = ""
+    first: tuple[int, ...] = ()
 
     def pack(self) -> bytes:
         """The files of the run folder that `build` reads, and the other fields.
@@ -79,6 +82,7 @@ class EvaluatorRecipe:
             path.write_bytes(content.tobytes())
         if fields["target"] == TARGET_FILE:
             fields["target"] = str(folder / TARGET_FILE)
+        fields["first"] = tuple(fields["first"])
         return EvaluatorRecipe(**{**fields, "folder": str(folder)})
 
     def build(self) -> Candidates:
@@ -92,10 +96,12 @@ class EvaluatorRecipe:
         metric = get_metric(self.metric)
         memory = self.memory_bytes // (1 + KEPT) if self.beacons else self.memory_bytes
 
-        def made(program: Program) -> Candidates:
+        def made(program: Program) -> Evaluator:
             return Evaluator(program, backend, target, data, metric, memory_bytes=memory)
 
         base = made(Program.load(Path(self.folder) / MODEL_FOLDER))
+        if self.first:
+            return Staged(base, self.first)
         return Variants(base, made, Path(self.beacons)) if self.beacons else base
 
 
@@ -107,6 +113,7 @@ def write_inputs(
     metric: str,
     memory_bytes: int,
     beacons: Path | None = None,
+    first: tuple[int, ...] = (),
 ) -> EvaluatorRecipe:
     """Put what a search needs into its run folder and say how to build an evaluator from it.
 
@@ -124,4 +131,4 @@ def write_inputs(
             ) from None
         name = str(folder / TARGET_FILE)
     store = "" if beacons is None else str(beacons)
-    return EvaluatorRecipe(str(folder), name, metric, memory_bytes, store)
+    return EvaluatorRecipe(str(folder), name, metric, memory_bytes, store, first)

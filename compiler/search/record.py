@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,35 +18,14 @@ from typing import Any, cast
 
 from mohaq.compiler.assignment import Slot
 from mohaq.compiler.diagnostics import MohaqError
+from mohaq.compiler.search.early_stop import Split
 from mohaq.compiler.search.engine import Evaluation, Failure, FailureKind, Job, Outcome
 from mohaq.compiler.search.lock import LOCK_FILE, RunLock
+from mohaq.compiler.search.record_tables import BEACON_TABLES, BOUNDS_TABLE, TABLES
 
 RECORD_FILE = "evaluations.sqlite"
 APPLICATION_ID = 0x6D6F6871  # "mohq"
 SCHEMA_VERSION = 1
-
-_TABLES = """
-CREATE TABLE header (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE evaluations (
-    number INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE,
-    generation INTEGER NOT NULL, widths TEXT NOT NULL,
-    status TEXT NOT NULL, message TEXT NOT NULL, tries INTEGER NOT NULL,
-    value REAL, errors TEXT, totals TEXT, seconds REAL NOT NULL);
-CREATE TABLE generations (
-    number INTEGER PRIMARY KEY, genomes TEXT NOT NULL, evaluations INTEGER NOT NULL,
-    hypervolume REAL NOT NULL);
-"""
-
-_BEACON_TABLES = """
-CREATE TABLE IF NOT EXISTS beacons (
-    number INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE,
-    generation INTEGER NOT NULL, widths TEXT NOT NULL, program TEXT NOT NULL,
-    failure TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS beacon_generations (
-    number INTEGER PRIMARY KEY, genomes TEXT NOT NULL, evaluations INTEGER NOT NULL,
-    hypervolume REAL NOT NULL);
-"""
-"""Only in the logs of beacon searches; both kinds of search share the evaluations."""
 
 BEACONS = "beacons"
 """Header entry of a beacon search; a search without beacons does not compare it."""
@@ -170,6 +149,39 @@ class Record:
                 ),
             )
 
+    def bound(self, key: str, sequences: Sequence[int]) -> Evaluation | None:
+        """What is known of a candidate on some of the sequences."""
+        with self._reported():
+            row = self._base.execute(
+                "SELECT errors, totals FROM bounds WHERE key = ? AND sequences = ?",
+                (key, json.dumps(list(sequences))),
+            ).fetchone()
+            if row is None:
+                return None
+            errors, totals = (tuple(json.loads(text)) for text in row)
+            return Evaluation(errors, totals, sum(errors) / sum(totals))
+
+    def put_bound(self, generation: int, job: Job, split: Split, outcome: Outcome) -> None:
+        """Add what was counted on the first sequences, and the bound that follows."""
+        first = outcome.result
+        assert isinstance(first, Evaluation)
+        row = (
+            job.key,
+            json.dumps(split.first),
+            generation,
+            json.dumps({str(slot): bits for slot, bits in job.widths}),
+            split.bound(first),
+            json.dumps(first.errors),
+            json.dumps(first.totals),
+            outcome.seconds,
+        )
+        with self._reported(), self._base:
+            self._base.execute(
+                "INSERT INTO bounds (key, sequences, generation, widths, bound, errors, totals,"
+                " seconds) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                row,
+            )
+
     def end_generation(self, row: GenerationRow) -> None:
         """Add a finished generation and flush to the disk; a replayed one must be the same.
 
@@ -249,6 +261,7 @@ class Record:
             if not base.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
                 self._create(base, header)
             self._check_header(base, header)
+            base.execute(BOUNDS_TABLE)
             if BEACONS in header:
                 self._add_beacons(base, header)
             base.execute("PRAGMA synchronous = NORMAL")
@@ -261,7 +274,7 @@ class Record:
         base.execute("BEGIN IMMEDIATE")
         base.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         base.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        for statement in filter(str.strip, _TABLES.split(";")):
+        for statement in filter(str.strip, TABLES.split(";")):
             base.execute(statement)
         base.executemany("INSERT INTO header VALUES (?, ?)", sorted(header.items()))
         base.commit()
@@ -269,7 +282,7 @@ class Record:
     def _add_beacons(self, base: sqlite3.Connection, header: Mapping[str, str]) -> None:
         """What the log of a search with beacons has beside that of one without."""
         base.execute("BEGIN IMMEDIATE")
-        for statement in filter(str.strip, _BEACON_TABLES.split(";")):
+        for statement in filter(str.strip, BEACON_TABLES.split(";")):
             base.execute(statement)
         base.execute("INSERT OR IGNORE INTO header VALUES (?, ?)", (BEACONS, header[BEACONS]))
         base.commit()

@@ -25,13 +25,15 @@ from mohaq.compiler.search.beacon_settings import BeaconSearch
 from mohaq.compiler.search.beacon_store import BeaconStore
 from mohaq.compiler.search.beacon_training import BeaconTrainer, Tell
 from mohaq.compiler.search.beacons import STORE_FOLDER, Beacons
+from mohaq.compiler.search.early_stop import split_of
 from mohaq.compiler.search.engine import Engine, Evaluation, Job, Outcome
 from mohaq.compiler.search.engines import EngineName, EngineOptions, make_engine
 from mohaq.compiler.search.enumeration import Enumeration
 from mohaq.compiler.search.evaluator import DEFAULT_MEMORY
 from mohaq.compiler.search.front import Point, SearchResult, pareto, widths_json
-from mohaq.compiler.search.loop import Observer, SearchLoop, good
+from mohaq.compiler.search.loop import SearchLoop, good
 from mohaq.compiler.search.problem import SearchProblem
+from mohaq.compiler.search.progress import Observer
 from mohaq.compiler.search.recipe import write_inputs
 from mohaq.compiler.search.record import BEACONS, Record, context_hash
 from mohaq.compiler.search.scoring import bootstrap, score
@@ -71,6 +73,7 @@ def search(
     memory_bytes: int = DEFAULT_MEMORY,
     beacons: BeaconSearch | None = None,
     tell: Tell | None = None,
+    early_stop: bool = True,
 ) -> SearchResult:
     """Search the widths of a program's precision slots.
 
@@ -85,7 +88,8 @@ def search(
         preset: `default`, or `mohaq` for the settings of the paper's code; what is given beside it
             stands.
         generations: of the algorithm, the initial population included.
-        population: candidates that survive a generation.
+        population: candidates that survive a generation; left open, 16 where NSGA-II searches up
+            to 100,000 assignments, else 40.
         offspring: candidates that a generation adds.
         algorithm: auto (NSGA-II up to three objectives, NSGA-III beyond), nsga2, nsga3, or
             exhaustive, which evaluates every assignment of a small space.
@@ -109,6 +113,8 @@ def search(
         memory_bytes: layer values and compiled layers that each worker keeps, beacons included.
         beacons: retrain candidates that quantization ruins, and what is near them with it.
         tell: told of the beacons' training.
+        early_stop: stop candidates that cannot enter the next population before all sequences are
+            run; the front is the same without. A resumed search may change it.
 
     Raises:
         MohaqError: the program is not calibrated, the data do not fit, the folder is in use or
@@ -131,6 +137,7 @@ def search(
         constraints=constraints or Constraints(),
         options=options or Options(),
         workload=workload,
+        early_stop=early_stop,
     )
     return run_search(
         program,
@@ -171,6 +178,7 @@ def run_search(
     program.seal()  # a program has one hash, saved or not
     calibrated = backend.obeyed(calibrated_table(program), machine)
     problem = SearchProblem(calibrated, backend, machine, settings, workload)
+    settings = problem.settings = settings.for_space(problem.space.size)
     problem.check_limits()
     if settings.resolved == "exhaustive":
         Enumeration(problem.space, settings.space_limit)  # refuses before anything is written
@@ -182,6 +190,16 @@ def run_search(
         header[BEACONS] = json.dumps(beacons.identity(), sort_keys=True)
         store = BeaconStore((beacons.store or out / STORE_FOLDER).absolute())
     with Record(out, header) as record:
+        context = context_hash(decides)
+        full = _float_error(program, data, metric, record, context) if problem.needs_error else None
+        own = engine is None or isinstance(engine, EngineOptions)
+        split = None
+        if full is not None and own and beacons is None and settings.stops_early:
+            split = (
+                split_of(full, data.lengths.tolist())
+                if getattr(metric, "lower_bound", False)
+                else None
+            )
         recipe = write_inputs(
             out,
             program,
@@ -190,6 +208,7 @@ def run_search(
             settings.metric,
             memory_bytes,
             store.folder if store else None,
+            split.first if split else (),
         )
         made = (
             make_engine(recipe, engine or EngineOptions())
@@ -197,15 +216,11 @@ def run_search(
             else engine
         )
         try:
-            context = context_hash(decides)
-            full = None
-            if problem.needs_error:
-                full = _float_error(program, data, metric, record, context)
             held: Beacons | None = None
             if beacons is not None and store is not None and full is not None:
                 trainer = BeaconTrainer(out, recipe.target, settings.metric, beacons, tell)
                 held = Beacons(beacons, trainer, record, store, decides, full.value, tell)
-            loop = SearchLoop(problem, made, record, context, observer, held)
+            loop = SearchLoop(problem, made, record, context, observer, held, split)
             uniform = problem.uniform()
             if uniform:
                 loop.assess(np.array(list(uniform.values())))

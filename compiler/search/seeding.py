@@ -15,8 +15,8 @@ from mohaq.backends.base import FloatArray, GeneSpace, IntArray
 POINTS = 10
 """Assignments between the widest and the narrowest that a search starts from, at most."""
 
-SHARE = 4
-"""No more than a population of so many times theirs has room for: the rest is random."""
+OTHERS = 6
+"""Members of a first population that are left for uniform assignments and random ones."""
 
 
 def probes(space: GeneSpace) -> IntArray:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from mohaq.backends.base import Options, Workload
 from mohaq.compiler.diagnostics import MohaqError, did_you_mean
-from mohaq.compiler.search.objectives import Objective, find_objectives
+from mohaq.compiler.search.objectives import ERROR, Objective, find_objectives
 
 Algorithm = Literal["auto", "nsga2", "nsga3", "exhaustive"]
 
@@ -51,12 +51,17 @@ class Constraints:
                 raise MohaqError(f"there is no largest '{axis.name}' to keep before inference")
 
 
+SMALL_SPACE, SMALL_POPULATION = 100_000, 16
+"""Of a search that leaves the size of its population open: measured on such spaces (docs/search.md)."""
+
+
 @dataclass(frozen=True)
 class SearchSettings:
     """Everything that decides the result of a search.
 
     objectives: names (compiler/search/objectives.py), each once.
     population, offspring: MOHAQ's code starts from 40 and adds 10 a generation.
+    by_space: let NSGA-II keep fewer in a small space (`for_space`).
     generations: the first one is the initial population.
     algorithm: `auto` is NSGA-II up to three objectives and NSGA-III beyond; `exhaustive` evaluates
         every candidate of the space.
@@ -67,6 +72,8 @@ class SearchSettings:
     seed_sensitivity: measure what each gene costs alone, and start from assignments that narrow
         the cheap ones first (compiler/search/seeding.py).
     failure_share: the search stops when more than this share of the evaluations failed.
+    early_stop: abandon candidates that cannot enter the next population before all sequences are
+        run; populations and fronts are the same without (compiler/search/early_stop.py).
     """
 
     objectives: tuple[str, ...] = ("error", "latency", "energy", "size")
@@ -85,6 +92,8 @@ class SearchSettings:
     options: Options = field(default_factory=Options)
     workload: Workload | None = None
     failure_share: float = 0.5
+    early_stop: bool = True
+    by_space: bool = False
 
     def __post_init__(self) -> None:
         find_objectives(self.objectives)
@@ -116,6 +125,7 @@ class SearchSettings:
         if preset not in PRESETS:
             raise MohaqError(f"no preset '{preset}'", hint=did_you_mean(preset, PRESETS))
         chosen = {name: value for name, value in given.items() if value is not None}
+        chosen.setdefault("by_space", preset == "default" and "population" not in chosen)
         return SearchSettings(**{**PRESETS[preset], **chosen})
 
     @property
@@ -131,13 +141,27 @@ class SearchSettings:
         many = 3 < len(self.objectives) <= self.population
         return "nsga3" if many else "nsga2"
 
+    def for_space(self, size: int) -> SearchSettings:
+        """The settings for a space of so many assignments: nothing is left open."""
+        small = self.by_space and self.resolved == "nsga2" and size <= SMALL_SPACE
+        population = SMALL_POPULATION if small else self.population
+        return replace(self, population=population, by_space=False)
+
+    @property
+    def stops_early(self) -> bool:
+        """Whether there are candidates that can be abandoned (compiler/search/early_stop.py)."""
+        limited = self.constraints.max_error is not None
+        dominated = self.resolved == "nsga2" and ERROR in self.objectives
+        return self.early_stop and self.resolved != "exhaustive" and (limited or dominated)
+
     def identity(self) -> dict[str, Any]:
         """The settings that a resumed run must share.
 
         `generations` is not among them: a longer search replays a shorter one and goes on.
         """
         held = asdict(self)
-        del held["generations"], held["failure_share"], held["space_limit"]
+        for name in ("generations", "failure_share", "space_limit", "early_stop", "by_space"):
+            del held[name]
         if not self.constraints.more:
             del held["constraints"]["more"]
         held["algorithm"] = self.resolved

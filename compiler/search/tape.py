@@ -12,6 +12,7 @@ from xdsl.ir import Operation, SSAValue
 
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import qnn
+from mohaq.compiler.dialects.param import LoadOp
 from mohaq.compiler.dialects.types import int_range, int_width, shape_of
 from mohaq.compiler.search import kernels
 from mohaq.compiler.search.frame_code import interpolate
@@ -96,7 +97,7 @@ class TapeBuilder:
         for position, op in enumerate(body.ops):
             if op is end:
                 break
-            if op in self._absorbed:
+            if op in self._absorbed or isinstance(op, LoadOp):
                 continue
             self._emit(op)
             for value in dict.fromkeys(self._operands(op)):
@@ -193,6 +194,9 @@ class TapeBuilder:
             if source in self._owner:
                 self._owner[op.result] = self._owner[source]
             return
+        if isinstance(op, qnn.SplitOp):
+            self._split(op)
+            return
         operands = self._operands(op)
         sources = [self._at(v) for v in operands]
         (result,) = op.results
@@ -255,6 +259,19 @@ class TapeBuilder:
                     self._row(kernels.REQUANTIZE, place + skip, a + skip, 0, run, m, s, low, high)
             case _:
                 raise MohaqError(f"the evaluator cannot run '{op.name}' inside a scan")
+
+    def _split(self, op: qnn.SplitOp) -> None:
+        """High byte, and low byte = x - 256 * high."""
+        x, size = self._at(op.input), _extent(op.input)
+        for value in (op.high, op.low):
+            self._place[value] = self._room(size)
+            self._owner[value] = value
+        high, low = self._place[op.high], self._place[op.low]
+        taken, negated = self._room(size), self._room(size)
+        self._row(kernels.SHIFT, high, x, 0, size, 8, *int_range(8))
+        self._row(kernels.SHL, taken, high, 0, size, 8)
+        self._row(kernels.RSUB, negated, taken, 0, size, 0)
+        self._row(kernels.ADD, low, x, negated, size)
 
 
 def _signed(value: SSAValue) -> tuple[int]:

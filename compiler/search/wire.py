@@ -36,14 +36,15 @@ class Ready:
 def pack_job(job: Job) -> bytes:
     """A job as JSON."""
     widths = [[slot.layer, slot.slot, bits] for slot, bits in job.widths]
-    return json.dumps({"key": job.key, "widths": widths, "beacon": job.beacon}).encode()
+    held = {"key": job.key, "widths": widths, "beacon": job.beacon, "part": job.part}
+    return json.dumps(held).encode()
 
 
 def unpack_job(text: bytes) -> Job:
     """The job of `pack_job`."""
     held = json.loads(text)
     widths = tuple((Slot(layer, slot), bits) for layer, slot, bits in held["widths"])
-    return Job(held["key"], widths, held["beacon"])
+    return Job(held["key"], widths, held["beacon"], held["part"])
 
 
 def pack_reply(reply: Ready | Outcome | MohaqError) -> bytes:

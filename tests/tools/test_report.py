@@ -1,5 +1,6 @@
 """The search report: reading front.json, the page's data, the page's text."""
 
+import json
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -234,6 +235,18 @@ def test_the_command_writes_the_page_of_a_search(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert "report.html" in done.output
     assert (run / "report.html").stat().st_size > 1_000_000
+    estimates = json.loads((run / "estimates.json").read_text())
+    assert len(estimates["points"]) == len(found.front)
+    for row, point in zip(estimates["points"], found.front, strict=True):
+        assert row["estimate"]["size_bytes"] == point.objectives["size"]
+        assert list(row["estimate"]["layers"]) == [op.label for op in program.layers()]
+    before = (run / "estimates.json").read_bytes()
+    again = CliRunner().invoke(app, ["report", str(run)])  # from the file
+    assert again.exit_code == 0
+    assert "estimate point" not in again.output
+    assert (run / "estimates.json").read_bytes() == before
+    (run / "target.toml").write_text("nothing")
+    assert CliRunner().invoke(app, ["report", str(run), "--no-estimates"]).exit_code == 0
     report = load_report(run)
     assert len(report.front) == len(found.front)
     assert list(report.front[0].bits) == [op.label for op in program.layers()]

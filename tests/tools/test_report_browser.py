@@ -41,8 +41,12 @@ def chromium() -> str:
 
 def dom(chromium: str, tmp_path: Path, data: dict[str, Any], script: str = "") -> str:
     """The document after its scripts, and after `script`."""
+    report = load_report(write_front(tmp_path / "run", data), chosen="s01")
+    return show(chromium, tmp_path, render(report), script)
+
+
+def show(chromium: str, tmp_path: Path, text: str, script: str) -> str:
     page = tmp_path / "report.html"
-    text = render(load_report(write_front(tmp_path / "run", data), chosen="s01"))
     page.write_text(text.replace("</body>", f"<script>{script}</script></body>"))
     done = subprocess.run(
         [chromium, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", page.as_uri()],
@@ -169,3 +173,32 @@ def test_a_point_with_a_beacon_compiles_the_retrained_program(
     drawn(found)
     assert f"mohaq compile {tmp_path}/run/beacons/7777777777777777" in found
     assert "of a beacon" in found
+
+
+def test_the_costs_of_a_point_by_layer(chromium: str, tmp_path: Path) -> None:
+    """The tables change with the point; one without an estimate says so."""
+    folder = write_front(tmp_path / "run", front_data())
+    costs = {"cycles": 100, "seconds": 4e-5, "joules": 6e-6, "counters": {"mac_passes": 7}}
+    half = {"cycles": 50, "seconds": 2e-5, "joules": 3e-6, "counters": {"mac_passes": 3}}
+    estimate = {
+        "workload": {"frames": 258},
+        "size_bytes": 2048,
+        "total": costs,
+        "layers": {"l0": half, "pr1": half},
+        "weight_bytes": {"l0": 1024.0, "pr1": 512.0},
+        "latency_unit": "s",
+    }
+    report = load_report(folder, chosen="s01", estimates={"s01": estimate})
+    script = """
+    document.body.dataset.table = [...document.querySelectorAll("#breakdown .estimate tr")]
+      .map((row) => [...row.children].map((c) => c.textContent).join(" ")).join("|");
+    document.body.dataset.counts = document.querySelector("#breakdown details table").textContent;
+    document.querySelector('tr[data-point="s02"]').click();
+    """
+    found = show(chromium, tmp_path, render(report), script)
+    drawn(found)
+    rows = "l0 20.00 50.00 3.000 1.000|pr1 20.00 50.00 3.000 0.5000|all 40.00 100.0 6.000 1.500"
+    head = "layer latency [µs] share [%] energy [µJ] weights [KiB]"
+    assert f'data-table="{head}|{rows}"' in found
+    assert 'data-counts="layermac passesl03pr13all7"' in found
+    assert "s02: no estimate by layer" in found

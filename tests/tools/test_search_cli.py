@@ -29,7 +29,7 @@ from mohaq.compiler.search.engine import Engine, Evaluation, PortableRecipe
 from mohaq.compiler.search.engines import EngineOptions
 from mohaq.compiler.search.evaluator import Evaluator
 from mohaq.compiler.search.local import local_engine
-from mohaq.compiler.search.loop import Progress
+from mohaq.compiler.search.progress import Progress
 from mohaq.compiler.search.record import RECORD_FILE, read_evaluations
 from mohaq.tools.cli import app
 from mohaq.tools.commands.options import memory_bytes
@@ -69,7 +69,7 @@ def refused(result: Result, *words: str) -> None:
 
 def state(event: Event, generation: int, remaining: int, evaluated: int = 1) -> Progress:
     return Progress(
-        event, generation, 20, evaluated, 0, 0, remaining, 0, 0, 3, 1, 0.5, 0.25, 0.1,
+        event, generation, 20, evaluated, 0, 0, remaining, 0, 0, 2, 3, 1, 0.5, 0.25, 0.1,
     )  # fmt: skip
 
 
@@ -87,7 +87,7 @@ def test_lines_off_a_terminal() -> None:
     lines(state("evaluated", 2, 60, 41))
     (line,) = said
     assert line == (
-        "  generation 2/20: 41 evaluations  cache hits 75 %  hypervolume 0.5000  "
+        "  generation 2/20: 41 evaluations  2 stopped early  cache hits 75 %  hypervolume 0.5000  "
         "best error 25.00 %  30 s left"
     )
     lines(state("generation", 5, 60))

@@ -24,7 +24,7 @@ from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.files import read_json
 from mohaq.compiler.search.front import FRONT_FILE, hypervolume_of
 from mohaq.compiler.search.nsga2 import Nsga2
-from mohaq.compiler.search.seeding import POINTS, SHARE, derived, probes
+from mohaq.compiler.search.seeding import OTHERS, POINTS, derived, probes
 from mohaq.compiler.search.settings import SearchSettings
 
 SHARES = (0.01, 0.02, 0.05, 0.1)
@@ -125,7 +125,8 @@ def asked(known: Known, kind: str, seed: int, limit: int) -> list[Genome]:
 def _generations(
     known: Known, kind: str, seed: int, seen: Mapping[Genome, None]
 ) -> Iterator[list[Genome]]:
-    settings = SearchSettings.of(kind, objectives=("error", "latency"), seed=seed)
+    settings = SearchSettings.of(kind, objectives=tuple(n for n, _ in known.axes), seed=seed)
+    settings = settings.for_space(known.space.size)
     seeds = uniform(known.space)
     yield [_key(g) for g in seeds]  # reference rows of every search
     given = list(seeds) if settings.seed_uniform else []
@@ -133,7 +134,7 @@ def _generations(
         alone = probes(known.space)
         yield [_key(g) for g in alone]
         errors = np.array([known.errors[_key(g)] for g in alone])
-        most = min(POINTS, settings.population // SHARE)
+        most = min(POINTS, settings.population - OTHERS)
         given.extend(derived(known.space, errors, most))
     search = Nsga2(
         known.space.upper,

@@ -52,7 +52,8 @@ def search(
         int | None, typer.Option("--generations", "-g", help="Generations (20, or the preset's).")
     ] = None,
     population: Annotated[
-        int | None, typer.Option("--population", help="Survivors a generation (40).")
+        int | None,
+        typer.Option("--population", help="Survivors a generation (16 in small spaces, or 40)."),
     ] = None,
     offspring: Annotated[
         int | None, typer.Option("--offspring", help="New candidates a generation (10).")
@@ -91,6 +92,13 @@ def search(
     max_size: Annotated[
         float | None, typer.Option("--max-size", help="Largest model in bytes.")
     ] = None,
+    early_stop: Annotated[
+        bool,
+        typer.Option(
+            "--early-stop/--no-early-stop",
+            help="Stop candidates that cannot enter the next population; the front is the same.",
+        ),
+    ] = True,
     mode: Annotated[
         str,
         typer.Option("--mode", help="inference, or beacon: retrains what quantization ruins."),
@@ -212,6 +220,7 @@ def search(
             observer=observer,
             name=model,
             beacons=retrained,
+            early_stop=early_stop,
             tell=lambda text: say(f"  {text}"),
         )
     if not found.front:

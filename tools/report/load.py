@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from mohaq.compiler.assignment import Slot
 from mohaq.compiler.diagnostics import MohaqError, did_you_mean
 from mohaq.compiler.files import read_json
 from mohaq.compiler.search.front import FRONT_FILE, SCHEMA
@@ -76,6 +77,7 @@ def load_report(
     *,
     chosen: str | None = None,
     extra: Mapping[str, Mapping[str, float]] | None = None,
+    estimates: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Report:
     """The report of a search.
 
@@ -84,6 +86,7 @@ def load_report(
         chosen: id of the point to show first and mark.
         extra: more errors, as shares: {point: {title: share}}. A point that is neither on the
             front nor a reference gets a reference row of its own.
+        estimates: of points of the front (`estimates.front_estimates`).
 
     Raises:
         MohaqError: there is no `front.json`, it is malformed, or has no such point.
@@ -129,7 +132,7 @@ def load_report(
         title=f"{top['model']['name'].a(str)} on {top['target']['name'].a(str)}: precision search",
         facts=_facts(top, metric, len(front)),
         objectives=_objectives(units, raised, metric, front),
-        front=tuple(_with(p, more) for p in front),
+        front=tuple(replace(_with(p, more), estimate=(estimates or {}).get(p.name)) for p in front),
         evaluated=_evaluated(top["evaluated"], units, layers, front),
         references=tuple(_with(p, more) for p in (*references, *added)),
         hypervolume=tuple(
@@ -140,6 +143,14 @@ def load_report(
         target=top["target"]["name"].a(str),
         notes=_notes(top, front, references),
     )
+
+
+def load_front_slots(front: Mapping[str, Any]) -> list[dict[Slot, int]]:
+    """Widths of the points of a `front.json`."""
+    return [
+        {Slot(*key.rsplit(".", 1)): int(bits) for key, bits in row["widths"].items()}
+        for row in front["front"]
+    ]
 
 
 def _objectives(

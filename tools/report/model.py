@@ -59,6 +59,43 @@ class Point:
     interval: tuple[float, float] | None = None
     generation: int = 0
     program: str | None = None
+    estimate: Mapping[str, Any] | None = None
+    """As `estimates.front_estimates` gives it."""
+
+
+def breakdown(estimate: Mapping[str, Any]) -> dict[str, Any]:
+    """Tables of an estimate: latency, energy and weights by layer, and the counters behind them."""
+    total, layers = estimate["total"], estimate["layers"]
+    clock = estimate["latency_unit"] != "cycles"
+    key = "seconds" if clock else "cycles"
+    latency = Objective.of("latency", "s" if clock else "cycles", float(total[key]))
+    energy = Objective.of("energy", "J", float(total["joules"]))
+
+    def row(name: str, costs: Mapping[str, Any], weights: float) -> list[Any]:
+        share = 100 * costs[key] / total[key] if total[key] else 0.0
+        values = costs[key] * latency.factor, share, costs["joules"] * energy.factor
+        return [name, *map(float, values), weights / 1024]
+
+    held = estimate["weight_bytes"]
+    names = list(dict.fromkeys(n for c in (total, *layers.values()) for n in c["counters"]))
+    return {
+        "frames": estimate["workload"]["frames"],
+        "head": [
+            "layer",
+            f"latency [{latency.unit}]",
+            "share [%]",
+            f"energy [{energy.unit}]",
+            "weights [KiB]",
+        ],
+        "rows": [row(name, costs, held.get(name, 0.0)) for name, costs in layers.items()],
+        "total": row("all", total, sum(held.values())),
+        "size": estimate["size_bytes"] / 1024,
+        "counters": names,
+        "counts": [
+            [name, *(costs["counters"].get(n, 0) for n in names)]
+            for name, costs in (*layers.items(), ("all", total))
+        ],
+    }
 
 
 @dataclass(frozen=True)
@@ -124,6 +161,7 @@ class Report:
             "interval": self._interval(point),
             "generation": point.generation,
             "program": point.program,
+            "estimate": None if point.estimate is None else breakdown(point.estimate),
         }
 
     def _interval(self, point: Point) -> list[float] | None:

@@ -295,6 +295,22 @@ function drawDetail() {
     });
     aside.append(made);
   }
+  if (picked.estimate) {
+    const e = picked.estimate;
+    const cells = (row) => [row[0], ...row.slice(1).map(number)];
+    const made = table(e.head, [...e.rows.map(cells), cells(e.total)]);
+    made.className = "estimate";
+    const counts = table(["layer", ...e.counters.map((name) => name.replace(/_/g, " "))], e.counts);
+    const parts = make("details"), scroll = make("div", undefined, "scroll");
+    scroll.append(counts);
+    parts.append(make("summary", "What is counted: operations and memory traffic"), scroll);
+    const wide = make("div", undefined, "scroll");
+    wide.append(made);
+    by("breakdown").replaceChildren(
+      make("p", `${picked.name}: estimate for ${e.frames} frames, ${number(e.size)} KiB on the target`), wide, parts);
+  } else {
+    by("breakdown").replaceChildren(make("p", `${picked.name}: no estimate by layer. mohaq report makes them for the points of the front.`, "hint"));
+  }
   if (picked.assignment) {
     const command = [["mohaq", "compile", picked.program || data.model], ["--target", data.target], ["--assignment", picked.assignment],
       ["-o", `compiled-${picked.name}`]].map((words) => words.map(quoted).join(" ")).join(" \\\n  ");

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from xdsl.dialects.func import ReturnOp
 from xdsl.ir import Operation, SSAValue
 
+from mohaq.backends.base import NoRoom
 from mohaq.backends.bitfusion.isa.blocks import Block, check_block
 from mohaq.backends.bitfusion.lowering.context import Lowering
 from mohaq.backends.bitfusion.lowering.feed import Feed, feeds_of
@@ -21,7 +22,6 @@ from mohaq.backends.bitfusion.lowering.tile_blocks import (
 )
 from mohaq.backends.bitfusion.machine import Machine
 from mohaq.backends.bitfusion.schedule.front import Choice, pareto, pick
-from mohaq.backends.bitfusion.schedule.step_tiles import NoRoom
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects.quant import GridAttr
 from mohaq.compiler.dialects.types import DYNAMIC, shape_of

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import BlockArgument, SSAValue
 
+from mohaq.backends.base import NoRoom
 from mohaq.backends.bitfusion.isa.blocks import Axis, Stream
 from mohaq.backends.bitfusion.isa.instructions import (
     NO_STREAM,
@@ -16,7 +17,6 @@ from mohaq.backends.bitfusion.isa.instructions import (
 from mohaq.backends.bitfusion.lowering.groups import JOINS, Group, claimed, extent_of
 from mohaq.backends.bitfusion.lowering.placement import Memory, Region, View, storage_bits
 from mohaq.backends.bitfusion.machine import Machine
-from mohaq.backends.bitfusion.schedule.step_tiles import NoRoom
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import qnn
 from mohaq.compiler.dialects.param import LoadOp

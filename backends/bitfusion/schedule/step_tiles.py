@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from mohaq.backends.base import NoRoom
 from mohaq.backends.bitfusion.schedule.steps import StepSection, Unit, step_of
 from mohaq.backends.bitfusion.schedule.tiling import MAX_CHUNK, TileTask
-from mohaq.compiler.diagnostics import MohaqError
 
 MOST_SEQUENCES = 16
 """Most sequences in one tile: more of them share each fetch of the weights."""
@@ -57,10 +57,6 @@ class StepShape:
         return any(s.jobs and not s.whole for s in self.sections)
 
 
-class NoRoom(MohaqError):  # noqa: N818  the target is too small, which is no error of ours
-    """Tiles do not fit the scratchpads."""
-
-
 @dataclass(frozen=True)
 class StepTiles:
     """Units of a chunk, sequences and steps of a tile; whether the weights stay in WBUF."""
@@ -97,6 +93,7 @@ def step_tiles(shape: StepShape, task: TileTask, unit: Unit) -> StepTiles:
                 f"a recurrence of {hidden} units does not fit {pad}",
                 why=f"{what} needs {need} bits there, a bank leaves {max(have, 0)}",
                 hint="fewer units, narrower operands or a target with larger scratchpads",
+                excess=(need - max(have, 0)) / max(have, 1),
             )
     chunk = _best_chunk(shape, task, unit, wbuf, resident=resident) if shape.inner else hidden
     # Fetched weights are shared by the sequences of a tile, so more of them go before more steps.

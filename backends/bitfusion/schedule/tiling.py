@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
+from mohaq.backends.base import NoRoom
 from mohaq.backends.bitfusion.isa.instructions import Pad
 from mohaq.backends.bitfusion.machine import Machine
 from mohaq.backends.bitfusion.schedule.front import Choice, pareto
-from mohaq.compiler.diagnostics import MohaqError
 
 NOMINAL_ROWS = 256
 """Rows that tile sizes are chosen for; programs run with any number."""
@@ -161,7 +161,7 @@ def gemm_front(shape: GemmShape, task: TileTask) -> tuple[Choice[GemmTiles], ...
                     tiles = GemmTiles(min(size, 4096), columns, k, outer)
                     found.append(Choice(*_figures(shape, tiles, task), tiles))
     if not found:
-        raise MohaqError(
+        raise NoRoom(
             "no tile of a matrix product fits the target's buffers",
             why=f"{shape.n} outputs, reductions of {[p.k for p in shape.phases]}",
         )
@@ -224,7 +224,7 @@ def stream_tiles(
     if vector_bits:
         columns = min(columns, (task.pbuf - fixed_bits) // vector_bits)
     if columns < 1 or fixed_bits > task.pbuf:
-        raise MohaqError("no tile of an elementwise operation fits the target's buffers")
+        raise NoRoom("no tile of an elementwise operation fits the target's buffers")
     rows = min(
         task.ibuf // max(1, in_bits * columns), task.obuf // max(1, out_bits * columns), MAX_CHUNK
     )
@@ -264,7 +264,7 @@ def scan_tiles(shape: ScanShape, task: TileTask) -> tuple[int, int, int]:
         task.obuf // max(1, shape.out_bits),
     )
     if units < 1:
-        raise MohaqError("no tile of a recurrence fits the target's buffers")
+        raise NoRoom("no tile of a recurrence fits the target's buffers")
     batch = _up(LANE_TURNS * task.lanes, units)
     left = room - units * shape.vector_bits
     batch = min(batch, left // max(1, units * shape.state_bits))

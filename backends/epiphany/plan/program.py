@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
+from mohaq.backends.base import NoRoom
 from mohaq.backends.epiphany.costs import KernelCycles, breakdown
 from mohaq.backends.epiphany.legalize import COLUMNS
 from mohaq.backends.epiphany.machine import Machine
@@ -12,7 +13,6 @@ from mohaq.backends.epiphany.plan.counts import Counter
 from mohaq.backends.epiphany.plan.memory import Placed, bank_room, fields, place
 from mohaq.backends.epiphany.plan.shapes import WORD, StageShape, padded
 from mohaq.backends.epiphany.plan.tiles import StagePlan, plan_stage
-from mohaq.compiler.diagnostics import MohaqError
 
 QUADS = (16, 8, 4, 2, 1)
 COLUMN_CHOICES = (COLUMNS, 128, 64, 32, 16, 8)
@@ -57,7 +57,7 @@ def plan_program(
     """The plan with the fewest cycles for sequences of a nominal length.
 
     Raises:
-        MohaqError: a stage does not fit local memory; with the numbers.
+        NoRoom: a stage does not fit local memory; with the numbers.
     """
     return Planner(machine, cycles).plan(shapes, table_bytes)
 
@@ -78,10 +78,11 @@ class Planner:
         room = bank_room(machine, table_bytes + described)
         if min(room.values()) < 0:
             stack = machine.whole("stack_bytes")
-            raise MohaqError(
+            raise NoRoom(
                 f"tables and constants of layers do not fit a bank of {machine.bank_bytes} bytes",
                 why=f"tables {table_bytes}, layers {described}, stack {stack}",
                 hint="fewer layers, or a target with more memory",
+                excess=-min(room.values()) / machine.bank_bytes,
             )
         found = [one for most in (16, 4, 1) if (one := self._planned(shapes, room, most))]
         if not found:
@@ -180,7 +181,7 @@ def _fitting(
     return None
 
 
-def _refusal(shapes: Sequence[StageShape], machine: Machine, room: dict[int, int]) -> MohaqError:
+def _refusal(shapes: Sequence[StageShape], machine: Machine, room: dict[int, int]) -> NoRoom:
     """What does not fit, in numbers."""
     for shape in shapes:
         if _fitting(shape, machine, room, 1, frozenset()) is None:
@@ -188,13 +189,15 @@ def _refusal(shapes: Sequence[StageShape], machine: Machine, room: dict[int, int
             sizes = [(f.bytes, f.name) for f in fields(plan, machine.cores)]
             total = sum(size for size, _ in sizes)
             largest = ", ".join(f"{name} {size}" for size, name in sorted(sizes)[::-1][:4])
-            return MohaqError(
+            missing = total - sum(room.values())
+            return NoRoom(
                 f"layer '{shape.name}' needs {total} bytes of a core's memory for data, banks "
                 f"have {', '.join(str(v) for v in room.values())}",
                 why=f"the largest: {largest}",
-                hint="more cores, or a layer with fewer units",
+                hint="more cores, narrower widths, or a layer with fewer units",
+                excess=missing / sum(room.values()) if missing > 0 else None,
             )
-    return MohaqError("the program does not fit the cores' memory")
+    return NoRoom("the program does not fit the cores' memory")
 
 
 def table_bytes(points: Sequence[int]) -> int:

@@ -39,7 +39,7 @@ from mohaq.compiler.search.engines import EngineName
 from mohaq.compiler.search.evaluator import Evaluator
 from mohaq.compiler.search.front import FRONT_FILE
 from mohaq.compiler.search.local import local_engine
-from mohaq.compiler.search.loop import Progress
+from mohaq.compiler.search.progress import Progress
 from mohaq.compiler.search.recipe import EvaluatorRecipe
 from mohaq.compiler.search.record import RECORD_FILE, read_evaluations
 from mohaq.compiler.search.search import search

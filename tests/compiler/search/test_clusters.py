@@ -27,7 +27,7 @@ from mohaq.compiler.search.crew import CrewEngine
 from mohaq.compiler.search.engine import Evaluation, Failure, Job
 from mohaq.compiler.search.engines import MODULES, EngineName, EngineOptions, make_engine
 from mohaq.compiler.search.front import FRONT_FILE
-from mohaq.compiler.search.loop import Progress
+from mohaq.compiler.search.progress import Progress
 from mohaq.compiler.search.recipe import write_inputs
 from mohaq.compiler.search.search import run_search, search
 from mohaq.compiler.search.settings import SearchSettings

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -85,3 +87,22 @@ def test_protocol_errors() -> None:
         search.ask()
     with pytest.raises(MohaqError, match="no finite objectives"):
         search.tell([[np.nan]] * len(genomes), [0.0] * len(genomes))
+
+
+@pytest.mark.parametrize("algorithm", ["nsga2", "nsga3"])
+def test_ties_of_infeasible_members_are_drawn_by_the_seed(algorithm: Any) -> None:
+    """All break the constraint by as much, so that every tournament is a tie."""
+
+    def walked() -> list[list[int]]:
+        search = Nsga2(
+            np.array([3] * 5), 4, seed=2, population=12, offspring=6, algorithm=algorithm
+        )
+        asked = []
+        for _ in range(5):
+            genomes = search.ask()
+            assert genomes is not None
+            asked += genomes.tolist()
+            search.tell(np.full((len(genomes), 4), np.nan), np.full(len(genomes), 100.0))
+        return asked
+
+    assert walked() == walked()

@@ -23,7 +23,7 @@ from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.program import Program
 from mohaq.compiler.search.engine import Evaluation, Failure, Job, Outcome
 from mohaq.compiler.search.front import FRONT_FILE, SearchResult
-from mohaq.compiler.search.loop import Progress
+from mohaq.compiler.search.progress import Progress
 from mohaq.compiler.search.record import RECORD_FILE, read_evaluations
 from mohaq.compiler.search.search import run_search, search
 from mohaq.compiler.search.settings import Constraints, SearchSettings
