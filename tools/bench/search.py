@@ -2,6 +2,7 @@
 
     python -m mohaq.tools.bench.search [--models default,paper] [--candidates 200] [--utterances 30]
         [--sampled 10] [--target bitfusion-s] [--csv FILE]
+    python -m mohaq.tools.bench.search --machine [--workers N] ...
 
 One NSGA-II search (the paper's preset, error and latency) runs with the evaluator; at evenly spread
 candidates the float loop (`tools/bench/fake_quant.py`) and the evaluator with one of its means
@@ -9,12 +10,14 @@ taken away are timed on the same candidate, between the search's own evaluations
 thread each, so that other load on the machine counts little. Compiling and loading are part of
 the evaluator's time. The default network is the trained one; the network of the paper's size has random
 weights and labels by its own float outputs. Every timed output is compared with the evaluator without its
-means, and two utterances with the integer reference.
+means, and two utterances with the integer reference. `--machine` measures candidates a second of all cores
+instead (`search_throughput`), with and without early stop.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import resource
 import tempfile
 import time
@@ -51,6 +54,7 @@ from mohaq.compiler.search.settings import SearchSettings
 from mohaq.tools.bench.fake_quant import FakeQuantLoop
 from mohaq.tools.bench.figures import as_csv
 from mohaq.tools.bench.search_quality import QualityLine, measure_quality, show_quality
+from mohaq.tools.bench.search_throughput import Speed, show_throughput, throughput
 from mohaq.tools.sources import load_data
 from mohaq.tools.speech.default_task import load_default_model
 
@@ -188,6 +192,17 @@ def network(name: str, data: Dataset) -> tuple[SpeechSRU, Program, Dataset]:
     return model, program, data
 
 
+def paper_search(candidates: int) -> SearchSettings:
+    """The paper's search, error and latency, with so many candidates."""
+    return SearchSettings.of(
+        "mohaq",
+        objectives=("error", "latency"),
+        population=min(40, candidates),
+        generations=max(1, 1 + (candidates - 40) // 10),
+        early_stop=False,
+    )
+
+
 def measure(
     name: str, target: str, data: Dataset, candidates: int, sampled: int
 ) -> tuple[list[Line], Timings]:
@@ -198,15 +213,14 @@ def measure(
     """
     model, program, data = network(name, data)
     engine = Interleaved(model, program, target, data, max(1, candidates // sampled))
-    settings = SearchSettings.of(
-        "mohaq",
-        objectives=("error", "latency"),
-        population=min(40, candidates),
-        generations=max(1, 1 + (candidates - 40) // 10),
-    )
     with tempfile.TemporaryDirectory() as folder:
         run_search(
-            program, target=target, data=data, out=Path(folder), settings=settings, engine=engine
+            program,
+            target=target,
+            data=data,
+            out=Path(folder),
+            settings=paper_search(candidates),
+            engine=engine,
         )
     widest = dict.fromkeys(engine.slots, 16)
     engine.compare(widest, engine.evaluator.evaluate(widest).value, ", 16 bits")
@@ -248,6 +262,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--candidates", type=int, default=200)
     parser.add_argument("--sampled", type=int, default=10, help="candidates of the float loop")
     parser.add_argument("--utterances", type=int, default=30, help="of the validation split")
+    parser.add_argument("--machine", action="store_true", help="instead: all cores, wall time")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--quality", type=Path, help="instead: run folder of a whole space")
     parser.add_argument("--seeds", type=int, default=10, help="of each search, for --quality")
     parser.add_argument("--csv", type=Path, help="also write the figures")
@@ -262,6 +278,25 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     data = load_data("speech:validation")
     data = data.subset(min(args.utterances, len(data)))
+    if args.machine:
+        speeds: list[Speed] = []
+        for name in args.models.split(","):
+            model, program, labelled = network(name, data)
+            found_speeds = throughput(
+                name,
+                model,
+                program,
+                args.target,
+                labelled,
+                paper_search(args.candidates),
+                workers=args.workers,
+                sampled=args.sampled,
+            )
+            console.print(show_throughput(found_speeds))
+            speeds += found_speeds
+        if args.csv:
+            write_text(args.csv, as_csv(Speed, speeds))
+        return
     every: list[Line] = []
     for name in args.models.split(","):
         lines, held = measure(name, args.target, data, args.candidates, args.sampled)
