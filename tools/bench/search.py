@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import os
 import resource
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -268,6 +269,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=10, help="of each search, for --quality")
     parser.add_argument("--csv", type=Path, help="also write the figures")
     args = parser.parse_args(argv)
+    if argv is None and "OPENBLAS_NUM_THREADS" not in os.environ:
+        # NumPy reads it when it loads; other threads would wait busily, on the clock of this one.
+        again = [sys.executable, "-m", "mohaq.tools.bench.search", *sys.argv[1:]]
+        os.execve(sys.executable, again, {**os.environ, "OPENBLAS_NUM_THREADS": "1"})  # noqa: S606
     torch.set_num_threads(1)
     console = Console()
     if args.quality:
