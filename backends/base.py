@@ -24,6 +24,8 @@ import numpy.typing as npt
 from xdsl.ir import Dialect
 from xdsl.passes import ModulePass
 
+from mohaq.backends.refusals import IllegalAssignment as IllegalAssignment  # noqa: PLC0414  part of the contract
+from mohaq.backends.refusals import NoRoom as NoRoom  # noqa: PLC0414  part of the contract
 from mohaq.compiler.analysis.layers import Layer, LayerTable
 from mohaq.compiler.analysis.storage import CalibratedTable, ScaleRule
 from mohaq.compiler.assignment import Slot
@@ -34,33 +36,6 @@ API_VERSION = 1
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
-
-
-class IllegalAssignment(MohaqError):  # noqa: N818  the assignment is at fault, no error of ours
-    """The widths cannot run on the target for a reason that depends on the data.
-
-    The search records it as a constraint violation; `compile` reports it.
-    """
-
-
-class NoRoom(IllegalAssignment):
-    """The widths do not fit the target's memory.
-
-    `excess` is what is missing as a share of what there is, above 0, so that a search can tell
-    how far it is from fitting; None where the backend cannot say.
-    """
-
-    def __init__(
-        self,
-        what: str,
-        *,
-        where: str | None = None,
-        why: str | None = None,
-        hint: str | None = None,
-        excess: float | None = None,
-    ) -> None:
-        super().__init__(what, where=where, why=why, hint=hint)
-        self.excess = excess
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,10 @@ def split_of(full: Evaluation, lengths: Sequence[int]) -> Split | None:
     if len(order) < 2:
         return None
     count = min(int(np.searchsorted(frames, FIRST_SHARE * frames[-1])) + 1, len(order) - 1)
-    return Split(tuple(sorted(int(i) for i in order[:count])), full.totals)
+    split = Split(tuple(sorted(int(i) for i in order[:count])), full.totals)
+    # A metric may have nothing to count in a sequence; a part must have something.
+    parts = (split.first, split.rest)
+    return split if all(sum(full.totals[i] for i in part) > 0 for part in parts) else None
 
 
 def undecided(

@@ -295,3 +295,4 @@ def test_the_hardest_sequences_come_first() -> None:
     assert split_of(full, [10, 20, 10, 20]) == Split((1, 3), full.totals)
     assert split_of(full, [10, 1, 90, 1]) == Split((0, 1, 3), full.totals)
     assert split_of(Evaluation((1.0,), (2.0,), 0.5), [7]) is None
+    assert split_of(Evaluation((1.0, 0.0), (2.0, 0.0), 0.5), [7, 2]) is None

@@ -13,7 +13,7 @@ import pytest
 from searches import KIND, NUMBER, BuggyRecipe, FakeCandidates, FakeRecipe
 
 from mohaq.compiler.diagnostics import MohaqError
-from mohaq.compiler.search.engine import Evaluation, Failure, Job, Outcome
+from mohaq.compiler.search.engine import Bound, Evaluation, Failure, Job, Outcome
 from mohaq.compiler.search.local import PoolEngine, local_engine
 
 
@@ -21,7 +21,7 @@ def jobs(*kinds: int) -> list[Job]:
     return [Job.of(f"job{n}", {KIND: kind, NUMBER: n}) for n, kind in enumerate(kinds)]
 
 
-def results(outcomes: list[Outcome]) -> dict[str, Evaluation | Failure]:
+def results(outcomes: list[Outcome]) -> dict[str, Evaluation | Failure | Bound]:
     return {o.key: o.result for o in outcomes}
 
 
