@@ -169,7 +169,7 @@ def _costs(first: CompiledSubject, second: CompiledSubject) -> list[Block]:
     for layer in dict.fromkeys([*list(where[0])[:-1], *list(where[1])[:-1], "all"]):
         pair = [held.get(layer) or {} for held in where]
         row: list[object] = [layer, *_pair(*(p.get("cycles") for p in pair))]
-        row += _pair(*(p.get("joules") for p in pair), text=lambda v: si(v, "J"))
+        row += _pair(pair[0].get("joules"), pair[1].get("joules"), text=lambda v: si(v, "J"))
         row.append(_change(*(p.get("cycles") for p in pair)))
         rows.append(row)
     columns = ("layer", "cycles A", "cycles B", "energy A", "energy B", "B / A in cycles")

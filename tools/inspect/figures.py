@@ -119,7 +119,10 @@ def _layer(layer: Layer, widths: Mapping[Slot, int]) -> Figures:
 
 
 def _integer(program: Program) -> list[Figures]:
-    """From products and the parameters that operations read; a loop's body runs once a frame."""
+    """From products and the parameters that operations read; a loop's body runs once a frame.
+
+    Empty where a backend has operations of its own for products.
+    """
     products: dict[str, list[MatmulOp]] = {}
     loads: dict[str, dict[str, tuple[int, int]]] = {}
     kinds: dict[str, str] = {}
@@ -138,6 +141,8 @@ def _integer(program: Program) -> list[Figures]:
                 for extent in shape_of(value):
                     size *= extent
                 loads.setdefault(name, {})[value.owner.symbol] = (size, int_width(value)[0])
+    if not products:
+        return []  # lowered further: products are the backend's own operations
     return [
         _sums(name, kind, products.get(name, []), list(loads.get(name, {}).values()))
         for name, kind in kinds.items()

@@ -70,11 +70,12 @@ def place(graph: nx.DiGraph) -> Placed:
     for path, _ in paths:
         nx.add_path(chained, path)
     for sweep in range(SWEEPS):
-        order = range(1, len(ranks)) if sweep % 2 == 0 else range(len(ranks) - 2, -1, -1)
-        for rank in order:
-            near = chained.pred if sweep % 2 == 0 else chained.succ
-            beside = {n: i for i, n in enumerate(ranks[rank - 1 if sweep % 2 == 0 else rank + 1])}
-            ranks[rank].sort(key=lambda n, near=near, beside=beside: _mean(near[n], beside))  # type: ignore[misc]
+        down = sweep % 2 == 0
+        near = chained.pred if down else chained.succ
+        for number in range(1, len(ranks)) if down else range(len(ranks) - 2, -1, -1):
+            beside = {n: i for i, n in enumerate(ranks[number - 1 if down else number + 1])}
+            means = {n: _mean(near[n], beside) for n in ranks[number]}
+            ranks[number].sort(key=means.__getitem__)
     for rank in ranks:
         _spread(rank, boxes, dict.fromkeys(rank, 0.0))
     for sweep in range(SWEEPS):

@@ -32,7 +32,8 @@ def render(subject: Subject, stage: str | None, lines: int) -> str:
         for name, anchor in anchors.items():
             inner = blocks_html(in_full(subject, name, stage), lines)
             parts.append(
-                f'<details id="{anchor}"><summary>{escape(name)}</summary>\n{inner}</details>'
+                f"<details><summary>{escape(name)}</summary>\n"
+                f'<div id="{anchor}">\n{inner}</div></details>'
             )
         if parts:
             sections.append(_section("Layers", "\n".join(parts)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections import Counter
@@ -16,7 +17,7 @@ from mohaq.compiler.diagnostics import MohaqError
 LONGEST = 1 << 16
 """Characters of a line that are kept; tables of constants may have longer ones."""
 
-WINDOW = 1 << 14
+WINDOW = 1 << 12
 """Words that are held at a time."""
 
 _OPERATION = re.compile(r'\s*(?:%[^=]*= )?"?([A-Za-z_]\w*\.[\w.$]+)')
@@ -38,6 +39,20 @@ def text_lines(path: Path, longest: int = LONGEST) -> Iterator[str]:
                     piece = file.readline(longest)
     except (OSError, UnicodeDecodeError) as error:
         raise MohaqError("cannot read this file", where=str(path), why=str(error)) from None
+
+
+@contextlib.contextmanager
+def reading(path: Path, what: str) -> Iterator[None]:
+    """Turn what goes wrong with a damaged file's content into one message.
+
+    Raises:
+        MohaqError: something is missing in it or is of another kind.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
+        why = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise MohaqError(f"this {what} is damaged", where=str(path), why=why) from None
 
 
 def array_items(path: Path, key: str, what: str) -> Iterator[Any]:

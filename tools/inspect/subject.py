@@ -13,6 +13,7 @@ from mohaq.compiler.driver import EMITTED, LEGALIZED, MANIFEST, CompiledFolder
 from mohaq.compiler.files import read_json
 from mohaq.compiler.program import MODULE_FILE, Program
 from mohaq.compiler.search.front import FRONT_FILE
+from mohaq.tools.inspect.stream import reading
 from mohaq.tools.pipelines import full_context
 from mohaq.tools.report.load import load_report
 from mohaq.tools.report.model import Report
@@ -92,8 +93,15 @@ class CompiledSubject:
         return self._held[stage]
 
     def estimate(self) -> Mapping[str, Any]:
-        """What the compiler estimated."""
-        return _checked(self.folder / "estimate.json", "estimate", ("total", "layers", "workload"))
+        """What the compiler estimated, checked."""
+        path = self.folder / "estimate.json"
+        data: Mapping[str, Any] = _checked(path, "estimate", ("total", "layers", "workload"))
+        with reading(path, "estimate"):
+            _ = int(data["workload"]["frames"]), int(data["size_bytes"])
+            for costs in (data["total"], *data["layers"].values()):
+                _ = int(costs["cycles"]), float(costs["joules"]), float(costs["seconds"] or 0)
+                _ = [int(n) for n in costs["counters"].values()]
+        return data
 
     def widths(self) -> dict[Slot, int]:
         """Bits of every searched slot."""
@@ -177,17 +185,18 @@ def program_of(subject: Subject, stage: str | None = None) -> tuple[Program, str
 def _folder(path: Path, title: str) -> Subject:
     if (path / FRONT_FILE).is_file():
         return _run(path, title)
+    if path.name == EMITTED and (path.parent / MANIFEST).is_file():
+        raise MohaqError(
+            "this is the emitted part of a compiled folder",
+            where=str(path),
+            hint=f"inspect {path.parent}",
+        )
     if (path / MANIFEST).is_file():
-        if path.name == EMITTED and (path.parent / MANIFEST).is_file():
-            raise MohaqError(
-                "this is the emitted part of a compiled folder",
-                where=str(path),
-                hint=f"inspect {path.parent}",
-            )
         opened = CompiledFolder(path)
         manifest = _checked(path / MANIFEST, "manifest of a compiled folder", ("stages", "model"))
         stages = manifest["stages"]
-        if not isinstance(stages, list) or not {QUANTIZED, LEGALIZED} <= set(map(str, stages)):
+        known = isinstance(stages, list) and all(isinstance(s, str) for s in stages)
+        if not known or not {QUANTIZED, LEGALIZED} <= set(stages):
             raise MohaqError("the manifest is damaged", where=str(path / MANIFEST), why="stages")
         return CompiledSubject(title, path, opened, manifest)
     if (path / MODULE_FILE).is_file():

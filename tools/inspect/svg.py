@@ -29,7 +29,8 @@ def draw(program: Program, title: str, link: Link | None = None) -> str:
     placed = place(program_graph(program))
     colours: dict[str, int] = {}
     body = "\n".join(_shapes(placed, colours, link or (lambda _node: None)))
-    width, height = placed.width, placed.height + 24
+    width = max(placed.width, 32 + 8.0 * len(title))
+    height = placed.height + 24
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
         f'viewBox="0 0 {width:.0f} {height:.0f}" role="img">\n'
@@ -38,7 +39,7 @@ def draw(program: Program, title: str, link: Link | None = None) -> str:
         'markerHeight="7" orient="auto"><path d="M0,1 L10,5 L0,9 z" fill="#64748b"/></marker></defs>\n'
         f'<rect width="100%" height="100%" fill="#ffffff"/>\n'
         f'<text x="16" y="22" font-size="13" fill="#334155" {FONT}>{escape(title)}</text>\n'
-        f'<g transform="translate(0 24)">\n{body}\n</g>\n</svg>\n'
+        f'<g transform="translate({(width - placed.width) / 2:.1f} 24)">\n{body}\n</g>\n</svg>\n'
     )
 
 

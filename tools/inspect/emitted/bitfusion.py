@@ -14,8 +14,9 @@ from mohaq.backends.bitfusion.isa.text import instruction_line
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.files import read_json
 from mohaq.tools.inspect.blocks import Block, Listing, Table
-from mohaq.tools.inspect.stream import Words
+from mohaq.tools.inspect.stream import Words, array_items, reading
 
+REPORT = "Bit Fusion report"
 BLOCKS_SHOWN = 50
 """Rows of the table of blocks; the listing has them all."""
 
@@ -60,18 +61,20 @@ def layer(folder: Path, number: int, name: str) -> list[Block]:
 
 def _schedule(folder: Path, name: str) -> list[Block]:
     """What `report.json` predicts of each block."""
-    path = folder / REPORT_FILE
-    data = read_json(path, "Bit Fusion report")
-    try:
-        found = [block for block in data["blocks"] if block["layer"] == name]
-        rows = [_row(block) for block in found[:BLOCKS_SHOWN]]
-        frames = data["run"]["frames"]
-    except (KeyError, TypeError) as error:
-        raise MohaqError("this report is damaged", where=str(path), why=repr(error)) from None
-    title = f"Schedule for {frames} frames"
-    if len(found) > len(rows):
-        title += f", the first {len(rows)} of {len(found):,} blocks"
+    path, more = folder / REPORT_FILE, 0
+    rows: list[tuple[object, ...]] = []
+    with reading(path, REPORT):
+        for block in array_items(path, "blocks", REPORT):
+            if block["layer"] != name:
+                continue
+            if len(rows) < BLOCKS_SHOWN:
+                rows.append(_row(block))
+            else:
+                more += 1
     columns = ("block", "cycles", "array busy", "limited by", "DRAM bits", "MACs")
+    title = f"Schedule, as predicted in {REPORT_FILE}"
+    if more:
+        title += f": the first {len(rows)} of {len(rows) + more:,} blocks"
     return [Table(title, columns, rows)]
 
 

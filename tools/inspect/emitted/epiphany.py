@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from mohaq.compiler.diagnostics import MohaqError
-from mohaq.compiler.files import read_json
 from mohaq.tools.inspect.blocks import Block, Listing, Table
-from mohaq.tools.inspect.stream import array_items, text_lines
+from mohaq.tools.inspect.stream import array_items, reading, text_lines
 
 PLAN, WHAT, DEVICE = "plan.json", "Epiphany plan", "device"
 
@@ -102,38 +101,37 @@ def _kernel(path: Path, kernel: str) -> Iterator[str]:
 
 
 def _stages(folder: Path) -> Iterator[dict[str, Any]]:
-    try:
+    """Stages in order; what this file reads of them is there."""
+    with reading(folder / PLAN, WHAT):
         for stage in array_items(folder / PLAN, "stages", WHAT):
-            _ = stage["name"], stage["layer"], stage["cores"], stage["steps_at_once"]
             for product in stage["products"]:
-                _ = (product["tiles"], product["accumulator"], product["weights"])
-                _ = (product["kernel"], product["rows"], product["resident"])
+                _ = [(n, columns) for n, columns in product["tiles"]], product["accumulator"]
+                _ = product["weights"], product["kernel"], product["rows"], product["resident"]
                 _ = product["blocks_at_once"]
+            _ = str(stage["name"]), stage["layer"], stage["cores"], stage["steps_at_once"]
             _ = len(stage["exchanges"])
             yield stage
-    except (KeyError, TypeError) as error:
-        raise _damaged(folder, repr(error)) from None
 
 
 def _memory(folder: Path, stages: set[str], layer: str) -> list[tuple[object, ...]]:
-    data = read_json(folder / PLAN, WHAT)
-    try:
-        rows: list[tuple[object, ...]] = [
-            (one["stage"], name, bank["bank"], f"{size:,}")
-            for bank in data["memory"]
-            for one in bank["layers"]
-            if one["stage"] in stages
-            for name, size in one["fields"].items()
-        ]
-        rows += [
-            ("", f"{one['weights']}, stay", bank["bank"], f"{one['bytes']:,}")
-            for bank in data["memory"]
-            for one in bank["resident"]
-            if one["layer"] == layer
-        ]
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise _damaged(folder, repr(error)) from None
-    return rows
+    """Fields of a core's banks: of the stages, then weights that stay."""
+    rows: list[tuple[object, ...]] = []
+    stay: list[tuple[object, ...]] = []
+    with reading(folder / PLAN, WHAT):
+        for bank in array_items(folder / PLAN, "memory", WHAT):
+            number = bank["bank"]
+            rows += [
+                (one["stage"], name, number, f"{size:,}")
+                for one in bank["layers"]
+                if one["stage"] in stages
+                for name, size in one["fields"].items()
+            ]
+            stay += [
+                ("", f"{one['weights']}, stay", number, f"{one['bytes']:,}")
+                for one in bank["resident"]
+                if one["layer"] == layer
+            ]
+    return [*rows, *stay]
 
 
 def _damaged(folder: Path, why: str) -> MohaqError:

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from mohaq.backends.reference.emit import PROGRAM_FILE
-from mohaq.compiler.diagnostics import MohaqError
 from mohaq.tools.inspect.blocks import Block, Listing, Table
-from mohaq.tools.inspect.stream import array_items
+from mohaq.tools.inspect.stream import array_items, reading
 
 WHAT = "reference program"
 APART = ("op", "in", "out", "body", "layer")
@@ -66,7 +65,7 @@ def _rows(folder: Path) -> Iterator[tuple[str, dict[str, Any], int]]:
 
     path, last = folder / PROGRAM_FILE, ""
     early: list[Any] = []
-    try:
+    with reading(path, WHAT):
         for one in array_items(path, "ops", WHAT):
             last = str(one.get("layer", last))
             early.append(one)
@@ -74,5 +73,3 @@ def _rows(folder: Path) -> Iterator[tuple[str, dict[str, Any], int]]:
                 yield from inside(early, last, 0)
                 early = []
         yield from inside(early, last, 0)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise MohaqError(f"this {WHAT} is damaged", where=str(path), why=repr(error)) from None

@@ -10,7 +10,7 @@ from mohaq.backends.silago.isa.text import instruction_text
 from mohaq.backends.silago.isa.words import decode, length
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.tools.inspect.blocks import Block, Listing, Table
-from mohaq.tools.inspect.stream import array_items
+from mohaq.tools.inspect.stream import array_items, reading
 
 MANIFEST, WHAT = "manifest.json", "SiLago manifest"
 
@@ -21,6 +21,11 @@ def summary(folder: Path) -> list[Block]:
     Raises:
         MohaqError: a file is missing or damaged.
     """
+    with reading(folder / MANIFEST, WHAT):
+        return _summary(folder)
+
+
+def _summary(folder: Path) -> list[Block]:
     owners: dict[int, str] = {}
     phases: dict[str, int] = {}
     for row in _rows(folder):
@@ -38,7 +43,7 @@ def summary(folder: Path) -> list[Block]:
     ]
     sums = (sum(one.values()) for one in (phases, programs, words))
     listed.append(("all", *(f"{n:,}" for n in sums)))
-    columns = ("layer", "phases", "programs", "words (rows of cells)")
+    columns = ("layer", "phases", "programs", "words (once a row of cells)")
     return [Table("Instructions", columns, listed)]
 
 
@@ -48,14 +53,16 @@ def layer(folder: Path, number: int, name: str) -> list[Block]:  # noqa: ARG001 
     Raises:
         MohaqError: a file is missing or damaged.
     """
-    found = [row for row in _rows(folder) if row["layer"] == name]
     wanted: dict[int, str] = {}
-    for place, row in enumerate(found):
-        wanted |= dict.fromkeys(_programs(row), f"phase {place}")
+    with reading(folder / MANIFEST, WHAT):
+        found = [row for row in _rows(folder) if row["layer"] == name]
+        for place, row in enumerate(found):
+            wanted |= dict.fromkeys(_programs(row), f"phase {place}")
     ends = {
         n: one for n, one in enumerate(array_items(folder / MANIFEST, "ends", WHAT)) if n in wanted
     }
-    rows = [_phase(place, row, ends) for place, row in enumerate(found)]
+    with reading(folder / MANIFEST, WHAT):
+        rows = [_phase(place, row, ends) for place, row in enumerate(found)]
     columns = ("phase", "kind", "shape", "bits", "cells", "programs", "halts at edge")
     return [
         Table("Schedule", columns, rows, text=3),
@@ -72,11 +79,8 @@ def _rows(folder: Path) -> Iterator[dict[str, Any]]:
                 yield row
             yield from inside(row.get("body", ()))
 
-    try:
-        for row in array_items(folder / MANIFEST, "ops", WHAT):
-            yield from inside([row])
-    except (KeyError, TypeError, AttributeError) as error:
-        raise _damaged(folder, repr(error)) from None
+    for row in array_items(folder / MANIFEST, "ops", WHAT):
+        yield from inside([row])
 
 
 def _programs(row: Mapping[str, Any]) -> list[int]:
@@ -103,29 +107,25 @@ def _joined(values: Any) -> str:
 
 
 def _lines(folder: Path, wanted: Mapping[int, str]) -> Iterator[str]:
-    for number, rows in enumerate(array_items(folder / MANIFEST, "programs", WHAT)):
-        if number not in wanted:
-            continue
-        yield f"program {number} ({wanted[number]})"
-        for row, words in rows.items():
-            yield f"  cells of row {row}"
-            yield from _decoded(folder, number, words)
+    path = folder / MANIFEST
+    with reading(path, WHAT):
+        for number, rows in enumerate(array_items(path, "programs", WHAT)):
+            if number not in wanted:
+                continue
+            yield f"program {number} ({wanted[number]})"
+            for row, words in rows.items():
+                yield f"  cells of row {row}"
+                try:
+                    yield from _decoded([int(word, 16) for word in words])
+                except MohaqError as error:
+                    why = f"program {number}: {error.what}"
+                    raise MohaqError(f"this {WHAT} is damaged", where=str(path), why=why) from None
 
 
-def _decoded(folder: Path, number: int, held: Any) -> Iterator[str]:
-    try:
-        words = [int(word, 16) for word in held]
-        at = 0
-        while at < len(words):
-            part = words[at : at + length(words[at])]
-            text = " ".join(f"{w:07X}" for w in part)
-            yield f"    {at:3d}  {text:<24} {instruction_text(decode(part))}"
-            at += len(part)
-    except MohaqError as error:
-        raise _damaged(folder, f"program {number}: {error.what}") from None
-    except (TypeError, ValueError) as error:
-        raise _damaged(folder, f"program {number}: {error}") from None
-
-
-def _damaged(folder: Path, why: str) -> MohaqError:
-    return MohaqError(f"this {WHAT} is damaged", where=str(folder / MANIFEST), why=why)
+def _decoded(words: Sequence[int]) -> Iterator[str]:
+    at = 0
+    while at < len(words):
+        part = words[at : at + length(words[at])]
+        text = " ".join(f"{w:07X}" for w in part)
+        yield f"    {at:3d}  {text:<24} {instruction_text(decode(part))}"
+        at += len(part)
