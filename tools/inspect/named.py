@@ -24,6 +24,7 @@ from mohaq.tools.inspect.printed import Printed, shortened, type_text
 from mohaq.tools.inspect.stream import text_lines
 from mohaq.tools.inspect.subject import (
     QUANTIZED,
+    WHOLE,
     AssignmentSubject,
     CompiledSubject,
     ProgramSubject,
@@ -44,6 +45,9 @@ def in_full(subject: Subject, name: str, stage: str | None = None) -> list[Block
         case CompiledSubject():
             if stage is None and name in subject.layer_names():
                 return _compiled_layer(subject, name)
+            if stage is None and (plan := subject.opened.host) and name in plan.refused:
+                why = Line(f"on the host: {plan.refused[name]}")
+                return [why, *_in_program(subject.program(WHOLE), name, [])]
             # Numbers of values are those of a stage: without --stage of the legalized program.
             chosen = subject.check_stage(stage or LEGALIZED)
             heading = Line(f"{subject.title}, {chosen}", bold=True)
@@ -221,7 +225,11 @@ def _lines_of(path: Path, name: str) -> Listing:
                 yield shortened(line.strip())
 
     if next(lines(), None) is None:
-        raise MohaqError(f"nothing here is called '{name}'", where=path.name)
+        raise MohaqError(
+            f"no line of this text makes or names '{name}'",
+            where=path.name,
+            hint="a layer's instructions are shown without --stage",
+        )
     return Listing(f"Lines of {name}", lines)
 
 

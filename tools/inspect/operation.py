@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from xdsl.ir import BlockArgument, Operation, SSAValue
 from xdsl.irdl import IRDLOperation
 
@@ -94,14 +96,16 @@ def slot_tables(program: Program, op: LayerOp) -> list[Block]:
         grid, given = op.grid(slot), op.given_grid(slot)
         if (grid := grid or given) is None:
             continue
+        # With steps of rows the grid's own is that of the tensor as a whole: nothing uses it.
+        steps = program.parameters[grid.rows] if grid.rows else np.array([grid.step])
         rows.append(
             (
                 slot,
                 "searched" if slot in op.SEARCHED_SLOTS else "fixed",
-                f"one of {program.parameters[grid.rows].size} rows" if grid.rows else "one",
+                f"one of {steps.size} rows" if grid.rows else "one",
                 grid.bits,
-                f"{grid.step:.9g}",
-                f"{grid.step * grid.high:.6g}",
+                _span(steps, 9),
+                _span(steps * grid.high, 6),
                 f"{grid.low} … {grid.high}",
                 grid.zero or "",
             )
@@ -117,6 +121,12 @@ def slot_tables(program: Program, op: LayerOp) -> list[Block]:
         ]
         blocks.append(Table("Clip at each width", ("slot", *(f"{w} bits" for w in widths)), found))
     return blocks or [Line("it has no grids and no clips: it is not calibrated")]
+
+
+def _span(values: npt.NDArray[Any], digits: int) -> str:
+    """Smallest and largest value, or the one that there is."""
+    low, high = (f"{v:.{digits}g}" for v in (values.min(), values.max()))
+    return low if low == high else f"{low} … {high}"
 
 
 def accumulators(printed: Printed, ops: Sequence[MatmulOp]) -> Table:

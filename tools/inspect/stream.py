@@ -144,6 +144,9 @@ class TextCounts:
 
     operations: {name: how many}; layers: {layer: operations that name it}; parameters: number,
     elements and bits of what is declared.
+
+    Raises:
+        MohaqError: the file cannot be read or holds no operation.
     """
 
     def __init__(self, path: Path) -> None:
@@ -162,6 +165,8 @@ class TextCounts:
                 self.parameters += 1
                 self.elements += count
                 self.bits += count * int(found[3])
+        if not self.operations:
+            raise MohaqError("this text holds no operations", where=str(path))
 
 
 def structural(name: str) -> bool:

@@ -22,7 +22,7 @@ from mohaq.tools.sources import load_model
 PARSED_BYTES = 1 << 21
 """Programs with a longer text are counted line by line instead of being read into memory."""
 
-QUANTIZED = "1-quantized"
+WHOLE, QUANTIZED = "0-nn", "1-quantized"
 
 
 @dataclass(frozen=True)
@@ -196,7 +196,7 @@ def _folder(path: Path, title: str) -> Subject:
         manifest = _checked(path / MANIFEST, "manifest of a compiled folder", ("stages", "model"))
         stages = manifest["stages"]
         known = isinstance(stages, list) and all(isinstance(s, str) for s in stages)
-        if not known or not {QUANTIZED, LEGALIZED} <= set(stages):
+        if not known or not {WHOLE, QUANTIZED, LEGALIZED} <= set(stages):
             raise MohaqError("the manifest is damaged", where=str(path / MANIFEST), why="stages")
         return CompiledSubject(title, path, opened, manifest)
     if (path / MODULE_FILE).is_file():

@@ -101,7 +101,7 @@ def operation_table(program: Program, printed: Printed | None = None) -> Table:
 
 def _program(program: Program, title: str, stage: str = "") -> list[Block]:
     entry, printed = program.entry, Printed(program)
-    state = stage_of(program)
+    state, rows = stage_of(program), figures(program)
     name = f"{title}, {stage}" if stage else title
     return [
         Line(f"program {name}: {state}, {program.content_hash()[:12]}", bold=True),
@@ -113,10 +113,17 @@ def _program(program: Program, title: str, stage: str = "") -> list[Block]:
             )
         ),
         operation_table(program, printed),
-        *figure_tables(figures(program)),
+        *figure_tables(rows),
+        *_uncounted(program, {row.name for row in rows}),
         _kinds({"count": _op_counts(program)}, "Kinds of operations"),
         Line(_totals(program)),
     ]
+
+
+def _uncounted(program: Program, counted: set[str]) -> list[Block]:
+    """Layers that no target runs, or not together with the others."""
+    names = [op.label for op in program.layers() if op.label not in counted]
+    return [Line(f"on the host and not counted: {', '.join(names)}")] if names else []
 
 
 def _totals(program: Program) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xdsl.dialects.builtin import DenseArrayBase, SymbolRefAttr
+from xdsl.dialects.builtin import ArrayAttr, DenseArrayBase, IntegerAttr, SymbolRefAttr
 from xdsl.ir import Attribute, Operation
 
 from mohaq.compiler.dialects.nn import LayerOp
@@ -40,8 +40,12 @@ def accumulator_text(acc: AccAttr) -> str:
 def _one(key: str, value: Attribute) -> str:
     if isinstance(value, AccAttr):
         return f"sum of {accumulator_text(value)}"
+    numbers: list[object] | None = None
     if isinstance(value, DenseArrayBase):
         numbers = list(value.get_values())
+    elif isinstance(value, ArrayAttr) and all(isinstance(v, IntegerAttr) for v in value):
+        numbers = [v.value.data for v in value]
+    if numbers is not None:
         shown = " ".join(str(n) for n in numbers[:FEW])
         more = f" … ({len(numbers)})" if len(numbers) > FEW else ""
         return f"{key} {shown}{more}" if numbers else ""
