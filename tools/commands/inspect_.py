@@ -15,12 +15,13 @@ def inspect(
     subject: Annotated[
         str,
         typer.Argument(
-            help="A compiled folder, a run, a program, an assignment.json, or any MODEL."
+            metavar="SUBJECT",
+            help="A compiled folder, a run, a program, an assignment.json, or any MODEL.",
         ),
     ],
     other: Annotated[
         str | None,
-        typer.Argument(metavar="[OTHER]", help="A second one: show the two side by side."),
+        typer.Argument(metavar="OTHER", help="A second one: show the two side by side."),
     ] = None,
     op: Annotated[
         str | None,

@@ -96,7 +96,7 @@ def slot_tables(program: Program, op: LayerOp) -> list[Block]:
         grid, given = op.grid(slot), op.given_grid(slot)
         if (grid := grid or given) is None:
             continue
-        # With steps of rows the grid's own is that of the tensor as a whole: nothing uses it.
+        # Rows with steps of their own are not held by that of the whole tensor.
         steps = program.parameters[grid.rows] if grid.rows else np.array([grid.step])
         rows.append(
             (
