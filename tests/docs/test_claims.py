@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 import re
 import shlex
 from collections.abc import Iterator
@@ -12,16 +13,19 @@ from typing import Any
 
 import pytest
 import typer
+from xdsl.passes import get_pass_option_infos
 
 from mohaq.tools.cli import app
 from mohaq.tools.opt import make_parser
+from mohaq.tools.pipelines import all_passes
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
     p
     for p in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
-    if "reference" not in p.parts and p.name != "CHANGELOG.md"
+    if "reference" not in p.parts and p.name not in {"CHANGELOG.md", "support.md"}
 )
+CLI = ROOT / "docs/cli.md"
 INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 TREE = re.compile(r"(?:compiler|passes|backends|tools|tests|docs|src|\.ci)/[\w./-]*\w")
 
@@ -85,6 +89,50 @@ def test_what_a_page_names_exists(page: Path) -> None:
             assert find_spec(module[1]) is not None, line
         if TREE.fullmatch(line):
             assert (ROOT / line).exists(), f"no file {line}"
+
+
+KEYS = {"mohaq.metrics", "mohaq.objectives", "mohaq.layer", "mohaq.quant", "mohaq.grids"}
+"""Names of entry-point groups and of keys in ONNX metadata."""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_names_in_python_exist(page: Path) -> None:
+    for line in code(page.read_text()):
+        for name in re.findall(r"(?<![\w./])mohaq(?:\.\w++)++(?![\w/-])", line):
+            assert name in KEYS or resolves(name), f"no {name}"
+
+
+def resolves(name: str) -> bool:
+    """Whether a dotted name is a module, or an attribute of one."""
+    try:
+        pkgutil.resolve_name(name)
+    except (ImportError, AttributeError):
+        return False
+    return True
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_pipelines_have_passes_with_these_options(page: Path) -> None:
+    table = all_passes()
+    for line in code(page.read_text()):
+        for name, options in re.findall(r"\b([a-z]+(?:-[a-z]+)*)\{([^{}]*)\}", line):
+            if name not in table:
+                assert "-" not in name, f"no pass {name}"
+                continue
+            known = {o.name for o in get_pass_option_infos(table[name]())}
+            for option in re.findall(r"(?:^|\s)(\w+)=", options):
+                assert option in known, f"{name} has no option {option}"
+
+
+def test_the_tables_of_the_command_line_name_options_of_their_command() -> None:
+    rows = re.findall(
+        r"^\| `(\w[\w-]*(?: build| fsdd)?)\b[^`]*` \|(.*)$", CLI.read_text(), re.MULTILINE
+    )
+    commands = [(name, text) for name, text in rows if wrong(f"mohaq {name}") is None]
+    assert len(commands) > 12
+    for name, text in commands:
+        for option in re.findall(r"`(--?[a-z][\w-]*)", text):
+            assert wrong(f"mohaq {name} {option}") is None, f"{name} has no {option}"
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
