@@ -41,8 +41,7 @@ docs: $(VENV)/.stamp-test ## Build the documentation into site/; warnings are er
 	@echo "open site/index.html; $(BIN)/mkdocs serve has a search box too"
 
 reference: $(VENV)/.stamp-test ## Write the generated pages of docs/ anew
-	$(BIN)/python -m mohaq.tools.reference docs
-	$(BIN)/mohaq support --write docs/support.md
+	$(BIN)/python -m mohaq.tools.reference docs --support
 
 wheel: $(VENV)/.stamp-test ## Build dist/*.whl
 	$(BIN)/python -m build --wheel
