@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     try:
         with boundary():
-            args = make_parser().parse_args(argv)
+            args = _parser().parse_args(argv)
             if args.list_passes:
                 print("\n".join(all_passes()))
                 return 0
@@ -108,8 +108,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """The options of `mohaq-opt`."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="mohaq-opt",
         description=(__doc__ or "").partition(":")[2].strip(),

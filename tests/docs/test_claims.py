@@ -15,9 +15,9 @@ import pytest
 import typer
 from xdsl.passes import get_pass_option_infos
 
+from mohaq.tools import opt
 from mohaq.tools.cli import app
-from mohaq.tools.opt import make_parser
-from mohaq.tools.pipelines import all_passes
+from mohaq.tools.reference.passes import tree_passes
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -45,7 +45,7 @@ def code(page: str) -> Iterator[str]:
 @cache
 def tools() -> tuple[Any, set[str]]:
     """`mohaq` as its parser sees it, and the options of `mohaq-opt`."""
-    names = {o for a in make_parser()._actions for o in a.option_strings}
+    names = {o for a in opt._parser()._actions for o in a.option_strings}
     return typer.main.get_command(app), names
 
 
@@ -113,13 +113,13 @@ def resolves(name: str) -> bool:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_pipelines_have_passes_with_these_options(page: Path) -> None:
-    table = all_passes()
+    table = tree_passes()
     for line in code(page.read_text()):
         for name, options in re.findall(r"\b([a-z]+(?:-[a-z]+)*)\{([^{}]*)\}", line):
             if name not in table:
                 assert "-" not in name, f"no pass {name}"
                 continue
-            known = {o.name for o in get_pass_option_infos(table[name]())}
+            known = {o.name for o in get_pass_option_infos(table[name])}
             for option in re.findall(r"(?:^|\s)(\w+)=", options):
                 assert option in known, f"{name} has no option {option}"
 

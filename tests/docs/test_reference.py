@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
 
-from mohaq.passes.apply_assignment import UniformPass
+from mohaq.backends.silago import BACKEND
 from mohaq.tools.cli import app
 from mohaq.tools.reference import passes
 from mohaq.tools.reference.__main__ import PAGES
@@ -42,15 +44,24 @@ def test_every_pass_has_a_summary_of_its_own() -> None:
 
 
 def test_passes_of_plug_ins_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Foreign(ModulePass):
+    class ForeignPass(ModulePass):
         """Somebody else's."""
 
         name = "foreign"
 
-    Foreign.__module__ = "somebody.passes"
-    table = {"foreign": lambda: Foreign, "uniform": lambda: UniformPass}
-    monkeypatch.setattr(passes, "all_passes", lambda: table)
-    assert set(tree_passes()) == {"uniform"}
+        def apply(self, ctx: Context, op: ModuleOp) -> None:
+            raise NotImplementedError
+
+    class Foreign:
+        @staticmethod
+        def passes() -> dict[str, type[ModulePass]]:
+            return {"foreign": ForeignPass}
+
+    Foreign.__module__ = "somebody.backend"
+    both = {"foreign": Foreign(), "silago": BACKEND}
+    monkeypatch.setattr(passes, "usable_backends", lambda: (both, {}))
+    assert {"uniform", "legalize-for-silago"} <= set(tree_passes())
+    assert "foreign" not in tree_passes()
     assert "foreign" not in passes_page()
 
 

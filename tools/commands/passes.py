@@ -14,12 +14,13 @@ def passes(
 
     Example:  mohaq passes calibrate
     """
+    import inspect
+
     from xdsl.passes import get_pass_option_infos
 
     from mohaq.compiler.diagnostics import MohaqError, did_you_mean
     from mohaq.tools.console import say, table
     from mohaq.tools.pipelines import all_passes
-    from mohaq.tools.reference.passes import description, type_name
 
     found = all_passes()
     if name is None:
@@ -27,17 +28,17 @@ def passes(
         for key, load in found.items():
             kind = load()
             options = ", ".join(o.name for o in get_pass_option_infos(kind))
-            rows.append((key, description(key, kind).partition("\n")[0], options))
+            rows.append((key, (inspect.getdoc(kind) or "").partition("\n")[0], options))
         table("Passes", ("pass", "what it does", "options"), rows, text=3)
         return
     if name not in found:
         raise MohaqError(f"no pass '{name}'", hint=did_you_mean(name, found))
     kind = found[name]()
     say(f"{name}  ({kind.__module__})", style="bold")
-    say(description(name, kind))
+    say(inspect.getdoc(kind) or "")
     infos = get_pass_option_infos(kind)
     if infos:
-        rows = [(o.name, type_name(o), o.default_value or "(required)") for o in infos]
+        rows = [(o.name, o.expected_type, o.default_value or "(required)") for o in infos]
         table("Options", ("option", "type", "default"), rows, text=3)
     example = ",".join(f"{o.name}=..." for o in infos[:1])
     say(f'mohaq-opt program.mlir -p "{name}{{{example}}}"' if example else f"-p {name}")

@@ -13,8 +13,8 @@ from typing import Any
 
 import typer
 
+from mohaq.tools import opt
 from mohaq.tools.cli import app
-from mohaq.tools.opt import make_parser
 from mohaq.tools.reference.markdown import NOTICE, plain, table
 
 HEAD = f"""# Commands
@@ -34,7 +34,7 @@ def commands_page() -> str:
     lines = [HEAD]
     for name, command in _commands(typer.main.get_command(app), "mohaq"):
         lines += [f"## {name}", "", *_command(name, command)]
-    lines += ["## mohaq-opt", "", *_opt(make_parser())]
+    lines += ["## mohaq-opt", "", *_opt(opt._parser())]
     return "\n".join(lines).rstrip() + "\n"
 
 

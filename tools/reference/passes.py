@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from xdsl.passes import ModulePass, PassOptionInfo, get_pass_option_infos
 
-from mohaq.tools.pipelines import all_passes
+from mohaq.backends.registry import usable_backends
+from mohaq.passes.registry import core_passes
 from mohaq.tools.reference.markdown import NOTICE, plain, table
 
 HEAD = f"""# Passes
@@ -30,12 +31,11 @@ FROM_XDSL = {
 
 def tree_passes() -> dict[str, type[ModulePass]]:
     """Passes of this package, by name; those of installed plug-ins are left out."""
-    found = {name: load() for name, load in all_passes().items()}
-    return {
-        name: kind
-        for name, kind in found.items()
-        if kind.__module__.startswith("mohaq.") or name in FROM_XDSL
-    }
+    found = {name: load() for name, load in core_passes().items()}
+    for backend in usable_backends()[0].values():
+        if type(backend).__module__.startswith("mohaq.backends."):
+            found |= backend.passes()
+    return dict(sorted(found.items()))
 
 
 def description(name: str, kind: type[ModulePass]) -> str:
