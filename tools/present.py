@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from mohaq.backends.base import Estimate, Target
 from mohaq.compiler.analysis.layers import LayerTable
 from mohaq.compiler.assignment import Slot
 from mohaq.compiler.driver.host import HostPlan
 from mohaq.compiler.program import Program
-from mohaq.compiler.search.diagnosis import Diagnosis, SlotReport
 from mohaq.tools.console import error_name, kib, latency, say, si, table
+
+if TYPE_CHECKING:
+    from mohaq.compiler.search.diagnosis import Diagnosis, SlotReport
 
 
 def print_layers(layers: LayerTable, widths: Mapping[Slot, int] | None = None) -> None:

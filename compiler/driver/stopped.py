@@ -62,8 +62,10 @@ def stop(work: Work, out: Path, stage: Stage, *, progress: Tell | None = None) -
     return Stopped(Path(out), stage.name)
 
 
-def stop_at_program(program: Program, out: Path, stage: Stage, name: str) -> Stopped:
-    """Write a program folder that remembers the model's name.
+def stop_at_program(
+    program: Program, out: Path, stage: Stage, name: str, *, calibration: str | None = None
+) -> Stopped:
+    """Write a program folder that remembers the model's name and the data that it comes with.
 
     Raises:
         MohaqError: `out` is something else.
@@ -71,7 +73,8 @@ def stop_at_program(program: Program, out: Path, stage: Stage, name: str) -> Sto
     ours = MODULE_FILE if (Path(out) / MODULE_FILE).is_file() else marker_of(out)
     with replacing_folder(Path(out), marker=ours) as folder:
         program.save(folder)
-        said = {"schema": STOPPED_SCHEMA, "stage": stage.name, "model": {"name": name}}
+        said: dict[str, Any] = {"schema": STOPPED_SCHEMA, "stage": stage.name}
+        said |= {"model": {"name": name}, "calibration": calibration}
         write_text(folder / STOPPED, dump_json(said))
     return Stopped(Path(out), stage.name)
 
@@ -102,6 +105,12 @@ class Held:
         """Of the model, if the folder knows."""
         model = self.facts.get("model")
         return str(model["name"]) if isinstance(model, dict) and "name" in model else None
+
+    @property
+    def calibration(self) -> str | None:
+        """Data that the model comes with, if the folder knows."""
+        known = self.facts.get("calibration")
+        return known if isinstance(known, str) else None
 
     @property
     def target(self) -> str | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from programs import sequences, sru, tensor
+from restarts import contents, legal, small
 
 import mohaq
 from mohaq.backends.base import Options, Workload
@@ -43,31 +44,17 @@ TARGETS = {
 MIDDLE = ("quantize", "lower-to-qnn", "legalize", "lower")
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-
-
 @cache
 def program() -> Program:
-    """One direction and a classifier."""
-    rng = np.random.default_rng(5)
-    net = Network()
-    h, _ = sru(net, rng, "l0", net.sequence(4), 4, 3, direction="forward")
-    made = net.finish([net.linear("fc", h, tensor(rng, 3, 3), tensor(rng, 3))])
-    mohaq.calibrate(made, sequences(1, features=4))
-    return made
-
-
-def widths(target: str) -> Assignment:
-    return Assignment.uniform(16 if target.startswith("silago1") else 8)
+    return small()
 
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_every_stage_of_every_target(tmp_path: Path, target: str) -> None:
     whole = tmp_path / "whole"
-    mohaq.compile(program(), target, widths(target), whole, name="net")
+    mohaq.compile(program(), target, legal(target), whole, name="net")
     expected = contents(whole)
-    work = start(program(), target, widths(target), name="net")
+    work = start(program(), target, legal(target), name="net")
     before: Path | None = None
     for name in MIDDLE:
         stage = stage_named(name, TARGETS[target])
@@ -86,7 +73,7 @@ def test_every_stage_of_every_target(tmp_path: Path, target: str) -> None:
 
 @pytest.mark.parametrize("folder", ["", "0-nn", "1-quantized", "2-qnn", "3-legalized"])
 def test_a_compiled_folder_starts_too(tmp_path: Path, folder: str) -> None:
-    mohaq.compile(program(), "reference", widths("reference"), tmp_path / "whole", name="net")
+    mohaq.compile(program(), "reference", legal("reference"), tmp_path / "whole", name="net")
     finish(reopen(find_start(tmp_path / "whole" / folder)), tmp_path / "out")
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
@@ -121,14 +108,14 @@ def test_parts_on_the_host_stay_where_they_are(tmp_path: Path) -> None:
 
 @pytest.fixture
 def stopped(tmp_path: Path) -> Path:
-    stop(start(program(), "reference", widths("reference")), tmp_path / "s", stage_named("2-qnn"))
+    stop(start(program(), "reference", legal("reference")), tmp_path / "s", stage_named("2-qnn"))
     return tmp_path / "s"
 
 
 def test_the_folder_stays_for_what_it_was_made_for(stopped: Path, tmp_path: Path) -> None:
     held = find_start(stopped)
     for target in ("reference", str(stopped / "target.toml")):
-        reopen(held, target=target, assignment=widths("reference"))
+        reopen(held, target=target, assignment=legal("reference"))
     with pytest.raises(MohaqError, match="for target 'reference', not for 'bitfusion-e'"):
         reopen(held, target="bitfusion-e")
     text = (stopped / "target.toml").read_text()
@@ -151,7 +138,7 @@ def test_what_does_not_depend_on_the_stage_may_change(stopped: Path, tmp_path: P
     made = finish(work, tmp_path / "out")
     assert made.estimate.workload.frames == 7
     whole = mohaq.compile(
-        program(), "reference", widths("reference"), tmp_path / "whole",
+        program(), "reference", legal("reference"), tmp_path / "whole",
         workload=Workload(7), options=Options(prefer="energy"),
     )  # fmt: skip
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
