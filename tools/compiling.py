@@ -51,6 +51,10 @@ class Order:
     until: str | None = None
     cached: bool = True
 
+    def __post_init__(self) -> None:
+        """What cannot work is refused before anything is loaded."""
+        _ = self.workload, self.options
+
     @property
     def workload(self) -> Workload | None:
         """What the estimate is for."""
@@ -128,6 +132,8 @@ class _Fresh:
     def run(self) -> Done:
         """Do it."""
         out, stage, source = self.order.out, self._stage(), self.source
+        if stage is not None and stage.name == IMPORT and (self.order.data or self.order.clip):
+            raise MohaqError("importing takes no data", hint="stop after 'calibrate' instead")
         if stage is not None and stage.folder == PROGRAM:
             program = source.loaded() if stage.name == IMPORT else source.program()
             return self._done(
@@ -139,6 +145,7 @@ class _Fresh:
             raise MohaqError("--target is missing", hint="mohaq targets lists them")
         if self.assignment is None:
             raise MohaqError("give either --bits or --assignment")
+        find_target(self.target)  # what cannot work is refused before anything is loaded
         if stage is not None:
             return self._done(stopped=stop(self._work(), out, stage, progress=self.tell))
         if self.reuse is None:

@@ -149,12 +149,8 @@ def test_what_does_not_depend_on_the_stage_may_change(stopped: Path, tmp_path: P
 
 def test_an_edited_stage_counts(stopped: Path, tmp_path: Path) -> None:
     finish(reopen(find_start(stopped)), tmp_path / "before")
-    assert (
-        opt([str(stopped / "2-qnn"), "-p", "simplify-integers,cse", "-o", str(tmp_path / "e")]) == 0
-    )
-    (tmp_path / "e").rename(stopped / "edited")
-    shutil.rmtree(stopped / "2-qnn")
-    (stopped / "edited").rename(stopped / "2-qnn")
+    folder = str(stopped / "2-qnn")
+    assert opt([folder, "-p", "simplify-integers,cse", "-o", folder]) == 0
     text = Program.load(stopped / "2-qnn").text()
     finish(reopen(find_start(stopped)), tmp_path / "out")
     assert (tmp_path / "out/2-qnn/program.mlir").read_text().count("\n") == text.count("\n")
