@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from restarts import small
 
 from mohaq.tools.bench.compile_time import STAGES, measure
 
 
+@pytest.mark.slow
 def test_all_steps_have_a_column(tmp_path: Path) -> None:
     small().save(tmp_path / "net")
     line = measure(tmp_path / "net", "reference", 8, 1)
