@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.driver.build import marker_of
 from mohaq.compiler.driver.cache import Cache, key_of
 from mohaq.compiler.driver.fingerprint import fingerprint
@@ -227,7 +228,10 @@ def model_contents(model: str) -> dict[str, str] | None:
     """
     path = Path(model)
     if path.suffix in {".onnx", ".pt2"} and path.is_file():
-        held = path.read_bytes()
+        try:
+            held = path.read_bytes()
+        except OSError:
+            return None  # loading it says so
         if b"location" in held:  # the key that names a file with data beside an ONNX model
             return None
         return {"file": hashlib.sha256(held).hexdigest(), "kind": path.suffix}
@@ -235,7 +239,11 @@ def model_contents(model: str) -> dict[str, str] | None:
 
 
 def data_contents(name: str) -> dict[str, str]:
-    """Hashes of the files that a data set may be read from; the name of a built-in split."""
+    """Hashes of the files that a data set may be read from; the name of a built-in split.
+
+    Raises:
+        MohaqError: a file cannot be read.
+    """
     path = Path(name)
     if not path.exists():
         return {"built-in": name}
@@ -248,6 +256,13 @@ def data_contents(name: str) -> dict[str, str]:
 
 
 def sha256_of(path: Path) -> str:
-    """Hash of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Hash of a file's bytes.
+
+    Raises:
+        MohaqError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise MohaqError("cannot read this file", where=str(path), why=error.strerror) from None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import platform
+import secrets
 import sys
 from collections.abc import Iterator
 from importlib.metadata import entry_points
@@ -23,17 +25,17 @@ def fingerprint() -> str:
     These are the files of mohaq itself (the semantics, passes, backends, shipped models and data);
     those of every package outside that registers something for mohaq (backends, passes, metrics,
     objectives); name and version of all installed packages; Python and the machine's kind. Nothing
-    is imported for it.
-
-    Raises:
-        OSError: a file cannot be read.
+    is imported for it. If a file cannot be read, the hash is one that never comes again.
     """
     digest = hashlib.sha256()
     said = [sys.version, sys.platform, platform.machine(), *installed()]
     for line in said:
         digest.update(f"{line}\n".encode())
     for place in [Path(mohaq.__file__).parent, *_plugins()]:
-        digest.update(tree_hash(place).encode())
+        try:
+            digest.update(tree_hash(place).encode())
+        except OSError:
+            digest.update(secrets.token_bytes(32))
     return digest.hexdigest()
 
 
@@ -41,9 +43,9 @@ def installed() -> list[str]:
     """Name and version of every package on the path, as their metadata folders are called."""
     found = set()
     for place in sys.path:
-        folder = Path(place or ".")
-        if folder.is_dir():
-            found |= {p.name for p in folder.iterdir() if p.suffix in {".dist-info", ".egg-info"}}
+        with contextlib.suppress(OSError):  # no folder, or none that Python could import from
+            names = list(Path(place or ".").iterdir())
+            found |= {n.name for n in names if n.suffix in {".dist-info", ".egg-info"}}
     return sorted(found)
 
 

@@ -259,6 +259,14 @@ def test_the_code_of_plugins_counts(plugin: Path) -> None:
     assert len({first, second, fingerprint()}) == 3
 
 
+def test_code_that_cannot_be_read_never_hits(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_place: Path) -> str:
+        raise PermissionError(13, "not yours")
+
+    monkeypatch.setattr(prints, "tree_hash", broken)
+    assert fingerprint() != fingerprint()
+
+
 def test_versions_of_libraries_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "numpyish-1.0.dist-info").mkdir()
     monkeypatch.syspath_prepend(str(tmp_path))

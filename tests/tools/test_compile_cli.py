@@ -16,10 +16,11 @@ from typer.testing import CliRunner, Result
 
 from mohaq.compiler.assignment import Assignment, Slot
 from mohaq.compiler.data import Dataset, save_dataset
+from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.program import Program
 from mohaq.tools import compiling, reuse, sources
 from mohaq.tools.cli import app
-from mohaq.tools.reuse import data_contents, model_contents
+from mohaq.tools.reuse import data_contents, model_contents, sha256_of
 from mohaq.tools.sources import model_name
 
 Cli = Callable[..., Result]
@@ -328,6 +329,11 @@ def test_what_models_are_known_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     onnx.save(model, "b.onnx", save_as_external_data=True, location="b.data", size_threshold=0)
     assert Path("b.data").is_file()
     assert model_contents("b.onnx") is None
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(MohaqError, match="cannot read this file"):
+        sha256_of(tmp_path)
 
 
 def test_what_data_are_known_by(tmp_path: Path) -> None:
