@@ -23,6 +23,7 @@ from mohaq.compiler.driver.names import (
     LEGALIZED,
     MANIFEST,
     SCHEMA,
+    STOPPED,
     TARGET_FILE,
 )
 from mohaq.compiler.files import read_json
@@ -61,6 +62,12 @@ class CompiledFolder:
             MohaqError: it is not a compiled folder, or its backend is not installed.
         """
         self.folder = Path(folder)
+        if (self.folder / STOPPED).is_file():
+            raise MohaqError(
+                "this compilation stopped before anything was emitted",
+                where=str(folder),
+                hint=f"mohaq compile --start-from {folder} -o OUT goes on",
+            )
         data = read_json(self.folder / MANIFEST, "manifest of a compiled folder")
         if not isinstance(data, dict) or data.get("schema") != SCHEMA:
             raise MohaqError("not a compiled folder", where=str(folder), why=f"no {SCHEMA}")

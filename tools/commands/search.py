@@ -156,7 +156,7 @@ def search(
     from mohaq.tools.beacons import BeaconArguments, beacon_search
     from mohaq.tools.console import progress_line, say
     from mohaq.tools.front import print_front
-    from mohaq.tools.sources import VALIDATION, calibrated_model, load_data
+    from mohaq.tools.sources import VALIDATION, calibrated_model, load_data, model_name
     from mohaq.tools.watch import resumable, watch_search
 
     frozen = dict(_frozen(text) for text in freeze or ())
@@ -210,7 +210,7 @@ def search(
             memory_bytes=cache,
             constraints=Constraints(max_error, max_size),
             observer=observer,
-            name=model,
+            name=model_name(model),
             beacons=retrained,
             tell=lambda text: say(f"  {text}"),
         )

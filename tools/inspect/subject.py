@@ -9,7 +9,8 @@ from typing import Any
 
 from mohaq.compiler.assignment import Assignment, Slot
 from mohaq.compiler.diagnostics import MohaqError, did_you_mean
-from mohaq.compiler.driver import EMITTED, LEGALIZED, MANIFEST, CompiledFolder
+from mohaq.compiler.driver import EMITTED, LEGALIZED, MANIFEST, CompiledFolder, find_start
+from mohaq.compiler.driver.names import STOPPED
 from mohaq.compiler.files import read_json
 from mohaq.compiler.program import MODULE_FILE, Program
 from mohaq.compiler.search.front import FRONT_FILE
@@ -203,6 +204,10 @@ def _folder(path: Path, title: str) -> Subject:
         long = _size(path / MODULE_FILE) > PARSED_BYTES
         program = None if long else Program.load(path, full_context())
         return ProgramSubject(title, program, path / MODULE_FILE)
+    if (path / STOPPED).is_file():
+        last = find_start(path).stage
+        assert last is not None
+        return _folder(path / last, f"{title}/{last}")
     raise MohaqError(
         "not a folder of mohaq",
         where=str(path),

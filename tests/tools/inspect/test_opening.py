@@ -54,6 +54,16 @@ def test_stages(place: Path, stage: str, state: str) -> None:
     assert f": {state}, " in shown(folder / stage / "program.mlir").splitlines()[0]
 
 
+@pytest.mark.parametrize(
+    ("stage", "state"), [("quantize", "nn with widths"), ("2-qnn", "integers")]
+)
+def test_a_stopped_folder(tmp_path: Path, stage: str, state: str) -> None:
+    last = driver.stage_named(stage)
+    work = driver.start(calibrated(), "reference", Assignment.uniform(4))
+    driver.stop(work, tmp_path / "s", last)
+    assert f"program s/{last.folder}: {state}" in shown(tmp_path / "s").splitlines()[0]
+
+
 def test_stages_of_a_folder(place: Path) -> None:
     found = {r[0]: r[1] for r in rows(shown(place / "silago-mohaq"), "Stages")}
     assert found["3-legalized"] == "integers (qnn), legalized"
