@@ -7,17 +7,31 @@ from typing import Annotated
 
 import typer
 
-from mohaq.tools.commands.options import AssignmentFile, Bits, CalibrationData, Clip, Prefer
+from mohaq.tools.commands.options import (
+    AssignmentFile,
+    Bits,
+    CalibrationData,
+    Clip,
+    Prefer,
+    model_words,
+    target_words,
+)
 
 
 def compile_model(
     model: Annotated[
         str,
         typer.Argument(
-            help="Built-in model (speech, speech-lstm, speech-gru, vowels), program folder, .mlir, .onnx, .pt2."
+            autocompletion=model_words,
+            help="Built-in model (speech, speech-lstm, speech-gru, vowels), program folder, .mlir, .onnx, .pt2.",
         ),
     ],
-    target: Annotated[str, typer.Option("--target", "-t", help="Target name or target .toml.")],
+    target: Annotated[
+        str,
+        typer.Option(
+            "--target", "-t", autocompletion=target_words, help="Target name or target .toml."
+        ),
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Compiled folder to write.")],
     bits: Bits = None,
     assignment: AssignmentFile = None,

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mohaq.tools.commands.options import program_words
+
 if TYPE_CHECKING:
     from mohaq.compiler.assignment import Assignment
 
@@ -15,7 +17,8 @@ def inspect(
     folder: Annotated[
         str,
         typer.Argument(
-            help="A compiled folder, a program, a .mlir file; with --errors also a built-in model."
+            autocompletion=program_words,
+            help="A compiled folder, a program, a .mlir file; with --errors also a built-in model.",
         ),
     ],
     errors: Annotated[
