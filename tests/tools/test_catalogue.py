@@ -62,7 +62,10 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
         held = {catalogue.PASSES: passes or {}, catalogue.BACKENDS: backends or {}}
 
         def found(*, group: str) -> list[EntryPoint]:
-            return [*entry_points(group=group), *(EntryPoint(n, v, group) for n, v in held[group].items())]
+            return [
+                *entry_points(group=group),
+                *(EntryPoint(n, v, group) for n, v in held[group].items()),
+            ]
 
         monkeypatch.setattr(catalogue, "entry_points", found)
 
