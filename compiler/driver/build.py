@@ -58,6 +58,12 @@ class Compiled:
             f"{total.joules:.3g} J, {self.estimate.size_bytes} bytes)"
         )
 
+    def _repr_html_(self) -> str:
+        """For notebooks: the estimate as a table."""
+        from mohaq.compiler.driver.notebook import compiled_html
+
+        return compiled_html(self)
+
 
 def lower_for_target(
     program: Program,
@@ -84,7 +90,7 @@ def compile_program(
     program: Program,
     target: str,
     assignment: Assignment,
-    out: Path,
+    out: str | Path,
     *,
     name: str = "model",
     workload: Workload | None = None,
@@ -107,6 +113,7 @@ def compile_program(
     Raises:
         MohaqError: anything that keeps the program from compiling; `out` is left as it was.
     """
+    out = Path(out)
     backend, machine = find_target(target)
     workload, options = workload or Workload(100), options or Options()
     say = progress or (lambda _stage: None)
@@ -155,7 +162,7 @@ def compile_program(
             "host": None if cut.whole else host_plan(program, cut).to_json(),
         }
         write_text(work / MANIFEST, dump_json(manifest))
-    return Compiled(Path(out), machine.name, estimate)
+    return Compiled(out, machine.name, estimate)
 
 
 def _grid_json(grid: GridAttr | None) -> dict[str, Any]:
