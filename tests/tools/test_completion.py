@@ -55,7 +55,7 @@ def test_bash_completes_pipelines(tmp_path: Path) -> None:
     asked = {
         "mohaq-opt x.mlir -p lower-to-q": ["lower-to-qnn "],
         'mohaq-opt x.mlir -p "uniform{bits=8},lower-to-q': ["uniform{bits=8},lower-to-qnn"],
-        'mohaq-opt x.mlir -p "uniform{': ["uniform{bits="],
+        'mohaq-opt x.mlir -p "uniform{b': ["uniform{bits="],
         'mohaq-opt x.mlir -p "bias-correct{data=x limit=2 a': ["bias-correct{data=x limit=2 add="],
         "mohaq-opt x.mlir -p 'lower-to-bitfusion{target=bitf": [
             f"lower-to-bitfusion{{target=bitfusion-{t}" for t in ("e", "mohaq", "s")
@@ -103,7 +103,8 @@ def test_unknown_shell(capsys: pytest.CaptureFixture[str]) -> None:
     [
         ("canonicalize,c", ["calibrate", "canonicalize", "check-ranges", "conv-to-linear", "cse"]),
         ('calibrate{data="a,b{c} d.npz" ov', ["over="]),
-        ("lower-to-silago{", []),
+        ("lower-to-silago{", ["lower-to-silago{prefer="]),
+        ("lower-to-qnn{", []),
         ("lower-to-qnn{x", []),
         ("nothing{x", []),
         ("uniform{bits=8}", []),
