@@ -8,6 +8,8 @@ from mohaq.compiler.assignment import bits_text
 from mohaq.compiler.search.front import Point, SearchResult, point_names
 from mohaq.tools.console import objective_text, say, table
 
+__all__ = ["bits_text", "plot", "print_front", "thin"]
+
 ROWS = 14
 """Points that a terminal table shows; front.json has them all."""
 
