@@ -56,6 +56,12 @@ class Compiled:
             f"{total.joules:.3g} J, {self.estimate.size_bytes} bytes)"
         )
 
+    def _repr_html_(self) -> str:
+        """For notebooks: the estimate as a table."""
+        from mohaq.compiler.driver.notebook import compiled_html
+
+        return compiled_html(self)
+
 
 def lower_for_target(
     program: Program,
@@ -79,7 +85,7 @@ def compile_program(
     program: Program,
     target: str,
     assignment: Assignment,
-    out: Path,
+    out: str | Path,
     *,
     name: str = "model",
     workload: Workload | None = None,
@@ -111,7 +117,7 @@ def compile_program(
         options=options,
         progress=progress,
     )
-    return finish(work, out, progress=progress)
+    return finish(work, Path(out), progress=progress)
 
 
 def finish(work: Work, out: Path, *, progress: Callable[[str], None] | None = None) -> Compiled:

@@ -55,7 +55,7 @@ class Ran:
 class CompiledFolder:
     """A compiled folder opened for running."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: str | Path) -> None:
         """Open a folder.
 
         Raises:
@@ -91,6 +91,10 @@ class CompiledFolder:
         )
         self._legalized: Program | None = None
         self._hosts: dict[str, Program] = {}
+
+    def __repr__(self) -> str:
+        host = "" if self.host is None else ", part of it on the host"
+        return f"CompiledFolder({self.folder}, {self.model} for {self.target}{host})"
 
     def machine(self) -> Target:
         """The target as it was when the folder was compiled."""

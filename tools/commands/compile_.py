@@ -7,7 +7,14 @@ from typing import Annotated
 
 import typer
 
-from mohaq.tools.commands.options import AssignmentFile, Bits, CalibrationData, Clip
+from mohaq.tools.commands.options import (
+    AssignmentFile,
+    Bits,
+    CalibrationData,
+    Clip,
+    model_words,
+    target_words,
+)
 
 
 def compile_model(
@@ -15,11 +22,15 @@ def compile_model(
     model: Annotated[
         str | None,
         typer.Argument(
-            help="Built-in model (speech, speech-lstm, speech-gru, vowels), program folder, .mlir, .onnx, .pt2."
+            autocompletion=model_words,
+            help="Built-in model (speech, speech-lstm, speech-gru, vowels), program folder, .mlir, .onnx, .pt2.",
         ),
     ] = None,
     target: Annotated[
-        str | None, typer.Option("--target", "-t", help="Target name or target .toml.")
+        str | None,
+        typer.Option(
+            "--target", "-t", autocompletion=target_words, help="Target name or target .toml."
+        ),
     ] = None,
     bits: Bits = None,
     assignment: AssignmentFile = None,

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mohaq.tools.commands.options import program_words
+
 if TYPE_CHECKING:
     from mohaq.compiler.assignment import Assignment
 
@@ -15,6 +17,7 @@ def inspect(
     subject: Annotated[
         str,
         typer.Argument(
+            autocompletion=program_words,
             metavar="SUBJECT",
             help="A compiled folder, a run, a program, an assignment.json, or any MODEL.",
         ),

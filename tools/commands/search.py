@@ -20,10 +20,19 @@ def search(
     model: Annotated[
         str,
         typer.Argument(
-            help="Built-in model (speech, speech-lstm, speech-gru, vowels), program folder, .mlir or .pt2."
+            autocompletion=common.model_words,
+            help="Built-in model (speech, speech-lstm, speech-gru, vowels), program folder, .mlir or .pt2.",
         ),
     ],
-    target: Annotated[str, typer.Option("--target", "-t", help="Target name or target .toml.")],
+    target: Annotated[
+        str,
+        typer.Option(
+            "--target",
+            "-t",
+            autocompletion=common.target_words,
+            help="Target name or target .toml.",
+        ),
+    ],
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Run folder; an interrupted run resumes.")
     ],

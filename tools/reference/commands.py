@@ -34,7 +34,7 @@ def commands_page() -> str:
     lines = [HEAD]
     for name, command in _commands(typer.main.get_command(app), "mohaq"):
         lines += [f"## {name}", "", *_command(name, command)]
-    lines += ["## mohaq-opt", "", *_opt(opt._parser())]
+    lines += ["## mohaq-opt", "", *_opt(opt.command_line())]
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from xdsl.passes import ModulePass, PassOptionInfo, get_pass_option_infos
 
 from mohaq.backends.registry import usable_backends
-from mohaq.passes.registry import core_passes
+from mohaq.passes.registry import FROM_XDSL, core_passes
 from mohaq.tools.reference.markdown import NOTICE, plain, table
 
 HEAD = f"""# Passes
@@ -19,15 +19,6 @@ stand in braces with blanks between them, lists have commas, names may have hyph
 `calibrate{{data="cal.npz" widths=4,8}},uniform{{bits=8}}`. An option without a default is required.
 A backend of yours adds its own; they are not on this page.
 """
-
-FROM_XDSL = {
-    "canonicalize": "Apply the canonicalization patterns of all operations until none matches.\n\n"
-    "Ours remove moves that cancel, biases of zeros and clamps that do nothing.",
-    "cse": "Keep one of several operations that compute the same from the same operands.",
-    "dce": "Remove operations without effects whose results nobody uses.",
-}
-"""What the passes of xDSL do to our programs; two of them have no docstring."""
-
 
 def tree_passes() -> dict[str, type[ModulePass]]:
     """Passes of this package, by name; those of installed plug-ins are left out."""
@@ -41,7 +32,7 @@ def tree_passes() -> dict[str, type[ModulePass]]:
 def description(name: str, kind: type[ModulePass]) -> str:
     """What a pass does: the first line is a summary."""
     if name in FROM_XDSL:
-        return FROM_XDSL[name]
+        return FROM_XDSL[name][1]
     own = vars(kind).get("__doc__") or ""
     lines = own.strip().splitlines()
     return "\n".join([*lines[:1], *(line.strip() for line in lines[1:])])
