@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INPUTS := pyproject.toml constraints.txt tests/pretrained.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install test lint test-slow wheel clean
+.PHONY: help demo install test lint test-slow docs reference wheel clean
 
 help: ## Print this list
 	@echo "mohaq: a mixed-precision compiler for recurrent networks"
@@ -36,11 +36,18 @@ lint: $(VENV)/.stamp-test ## Only the checks: ruff, mypy, import rules
 test-slow: $(VENV)/.stamp-test ## The tests that take minutes
 	MOHAQ_STRICT_SKIPS=1 $(BIN)/python -m pytest -n $(JOBS) -m slow $(PYTEST_ARGS)
 
+docs: $(VENV)/.stamp-test ## Build the documentation into site/; warnings are errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	@echo "open site/index.html; $(BIN)/mkdocs serve has a search box too"
+
+reference: $(VENV)/.stamp-test ## Write the generated pages of docs/ anew
+	$(BIN)/python -m mohaq.tools.reference docs --support
+
 wheel: $(VENV)/.stamp-test ## Build dist/*.whl
 	$(BIN)/python -m build --wheel
 
 clean: ## Remove .venv, build products and caches (never results)
-	rm -rf $(VENV) build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+	rm -rf $(VENV) build dist site src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis \
 	  .import_linter_cache htmlcov .coverage
 
 $(BIN)/python:

@@ -87,9 +87,9 @@ class Assignment:
             found["default"] = self.default
         return {**found, "slots": slots}
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | Path) -> None:
         """Write the file."""
-        write_text(path, dump_json(self.to_json()))
+        write_text(Path(path), dump_json(self.to_json()))
 
     @staticmethod
     def from_json(data: Any, where: str) -> Assignment:
@@ -118,13 +118,13 @@ class Assignment:
         )
 
     @staticmethod
-    def load(path: Path) -> Assignment:
+    def load(path: str | Path) -> Assignment:
         """Read an assignment file.
 
         Raises:
             MohaqError: missing or malformed.
         """
-        return Assignment.from_json(read_json(path, "assignment file"), str(path))
+        return Assignment.from_json(read_json(Path(path), "assignment file"), str(path))
 
 
 def _width(bits: Any, where: str) -> int:
@@ -134,3 +134,18 @@ def _width(bits: Any, where: str) -> int:
             where=where,
         )
     return bits
+
+
+def bits_text(widths: Mapping[Slot, int]) -> str:
+    """Weight x input bits of each layer: '4x8 2x8 ...'; '4x8/2x16' adds recurrent x hidden."""
+    layers: dict[str, dict[str, int]] = {}
+    for slot, bits in widths.items():
+        layers.setdefault(slot.layer, {})[slot.slot] = bits
+    return " ".join(
+        "/".join(
+            f"{row.get(matrix, '-')}x{row.get(values, '-')}"
+            for matrix, values in (("weight", "input"), ("recurrent", "hidden"))
+            if matrix == "weight" or matrix in row
+        )
+        for row in layers.values()
+    )

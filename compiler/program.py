@@ -172,6 +172,12 @@ class Program:
         layers = ", ".join(op.label for op in self.layers())
         return f"Program({layers or 'no nn layers'}; {len(self.parameters)} parameters)"
 
+    def _repr_html_(self) -> str:
+        """For notebooks: the layers as a table."""
+        from mohaq.compiler.notebook.program import program_html
+
+        return program_html(self)
+
     def content_hash(self) -> str:
         """Hash of the module and all parameters (sha256); the same before and after saving."""
         bare = Program(self.module.clone(), self.parameters)
@@ -182,7 +188,7 @@ class Program:
             digest.update(f"{name}={self.parameters.sha256(name)};".encode())
         return digest.hexdigest()
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: str | Path) -> None:
         """Write `program.mlir` and `parameters.safetensors` into a folder."""
         self.seal()
         self.verify()
@@ -192,7 +198,7 @@ class Program:
         write_text(folder / MODULE_FILE, self.text())
 
     @staticmethod
-    def load(path: Path, context: MohaqContext | None = None) -> Program:
+    def load(path: str | Path, context: MohaqContext | None = None) -> Program:
         """Load a saved folder, or a lone `.mlir` file with its parameters beside it.
 
         Raises:

@@ -18,14 +18,18 @@ from mohaq.compiler.analysis.storage import (
     STORED_WIDTH,
     CalibratedTable,
     LayerGrids,
+    ScaleRule,
     calibrated_table,
 )
 from mohaq.compiler.assignment import Assignment, Slot
 from mohaq.compiler.context import MohaqContext, store
-from mohaq.compiler.diagnostics import MohaqError
+from mohaq.compiler.diagnostics import MohaqError, did_you_mean
 from mohaq.compiler.dialects.nn import LayerOp
 from mohaq.compiler.dialects.quant import ClipsAttr, GridAttr
 from mohaq.compiler.program import GRID_KEY, Program
+
+SCALES = ("dyadic", "power-of-two")
+GRANULARITIES = ("per-channel", "per-tensor")
 
 
 def apply_assignment(program: Program, widths: Mapping[Slot, int]) -> None:
@@ -99,38 +103,60 @@ def _result_grid(
     return grids[owner.label].stored_output
 
 
-def _run(ctx: Context, module: ModuleOp, assignment: Assignment) -> None:
+def scale_rule(scales: str, granularity: str) -> ScaleRule:
+    """The rule that a backend states as `Legality.scale_kind` and `Legality.granularity`.
+
+    Raises:
+        MohaqError: no such scales or granularity.
+    """
+    for value, known in ((scales, SCALES), (granularity, GRANULARITIES)):
+        if value not in known:
+            raise MohaqError(f"no scales or granularity '{value}'", hint=did_you_mean(value, known))
+    return ScaleRule(granularity == "per-channel", scales == "power-of-two")
+
+
+def _run(ctx: Context, module: ModuleOp, assignment: Assignment, rule: ScaleRule) -> None:
     program = Program(module, store(ctx))
-    slots = calibrated_table(program).searched()
-    apply_assignment(program, assignment.complete(slots))
+    free = calibrated_table(program)
+    table = free.obeying({layer.name: rule for layer in free.table})
+    annotate(program, table, table.layer_grids(assignment.complete(table.searched())))
 
 
 @dataclass(frozen=True)
 class ApplyAssignmentPass(ModulePass):
     """Write the grids that an assignment file asks for into a calibrated program.
 
-    Options: file = the assignment (mohaq.assignment/1); relative paths start at the program.
+    Options: file = the assignment (mohaq.assignment/1); relative paths start at the program;
+    scales = dyadic | power-of-two and granularity = per-channel | per-tensor (of weights): what
+    the target can take (docs/cli.md has a table).
     """
 
     name: ClassVar[str] = "apply-assignment"
     file: str
+    scales: str = "dyadic"
+    granularity: str = "per-channel"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Annotate the module."""
         base = ctx.base_dir if isinstance(ctx, MohaqContext) else Path()
-        _run(ctx, op, Assignment.load(base / self.file))
+        rule = scale_rule(self.scales, self.granularity)
+        _run(ctx, op, Assignment.load(base / self.file), rule)
 
 
 @dataclass(frozen=True)
 class UniformPass(ModulePass):
     """Give every searched slot of a calibrated program the same width.
 
-    Options: bits = width of all weights and matrix inputs.
+    Options: bits = width of all weights and matrix inputs; scales and granularity as in
+    apply-assignment.
     """
 
     name: ClassVar[str] = "uniform"
     bits: int = 8
+    scales: str = "dyadic"
+    granularity: str = "per-channel"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Annotate the module."""
-        _run(ctx, op, Assignment.uniform(self.bits))
+        rule = scale_rule(self.scales, self.granularity)
+        _run(ctx, op, Assignment.uniform(self.bits), rule)

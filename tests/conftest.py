@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import fnmatch
+import itertools
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,19 @@ def allowed_patterns() -> list[str]:
         assert reason.strip(), f"{ALLOWED.name}: '{line}' gives no reason"
         found.append(pattern.strip())
     return found
+
+
+@pytest.fixture(scope="session")
+def caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Folders for the compile caches of tests, none of them made yet."""
+    root = tmp_path_factory.mktemp("caches")
+    return (root / str(n) for n in itertools.count())
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(caches: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the user's compile cache, nor that of another test."""
+    monkeypatch.setenv("MOHAQ_CACHE", str(next(caches)))
 
 
 class SkipGuard:

@@ -11,7 +11,7 @@ from typing import Any
 
 from mohaq.backends.base import Backend, Target, Workload
 from mohaq.backends.registry import find_target
-from mohaq.compiler.assignment import Slot
+from mohaq.compiler.assignment import Slot, bits_text
 from mohaq.compiler.data import Dataset
 from mohaq.compiler.diagnostics import MohaqError, did_you_mean
 from mohaq.compiler.driver import CompiledFolder, compile_program
@@ -20,7 +20,7 @@ from mohaq.compiler.program import Program
 from mohaq.compiler.search.front import Point, SearchResult, point_names
 from mohaq.compiler.search.search import search
 from mohaq.tools.console import kib, progress_bar, progress_line, say, si, table, time_text
-from mohaq.tools.front import bits_text, print_front
+from mohaq.tools.front import print_front
 from mohaq.tools.measure import costs, errors, reference_rows
 from mohaq.tools.report.load import load_report
 from mohaq.tools.report.page import write_report

@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from mohaq.compiler.assignment import bits_text
 from mohaq.compiler.search.front import Point, SearchResult, point_names
 from mohaq.tools.console import objective_text, say, table
+
+__all__ = ["bits_text", "plot", "print_front", "thin"]
 
 ROWS = 14
 """Points that a terminal table shows; front.json has them all."""
 
 WIDTH, HEIGHT = 60, 12
-
-
-def bits_text(widths: Mapping[Any, int]) -> str:
-    """Weight x input bits of each layer: '4x8 2x8 ...'; '4x8/2x16' adds recurrent x hidden."""
-    layers: dict[str, dict[str, int]] = {}
-    for slot, bits in widths.items():
-        layers.setdefault(slot.layer, {})[slot.slot] = bits
-    return " ".join(
-        "/".join(
-            f"{row.get(matrix, '-')}x{row.get(values, '-')}"
-            for matrix, values in (("weight", "input"), ("recurrent", "hidden"))
-            if matrix == "weight" or matrix in row
-        )
-        for row in layers.values()
-    )
 
 
 def thin(count: int, rows: int = ROWS) -> list[int]:

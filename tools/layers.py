@@ -26,7 +26,7 @@ def print_operations(program: Program) -> None:
     """Arguments, operations with their facts, shapes and numbers of parameters."""
     entry = program.entry
     given = [
-        f"{name or f'argument {n}'} {_shape(arg)}"
+        f"{name or f'argument {n}'} {shape_text(arg)}"
         for n, (name, arg) in enumerate(zip(argument_names(entry), entry.args, strict=True))
     ]
     say("takes " + ", ".join(given))
@@ -42,17 +42,18 @@ def _row(program: Program, op: Operation) -> tuple[str, ...]:
     held = sum(
         program.parameters[v.owner.symbol].size for v in op.operands if isinstance(v.owner, LoadOp)
     )
-    facts = [text for key, value in op.attributes.items() if (text := _fact(key, value))]
+    facts = [text for key, value in op.attributes.items() if (text := fact_text(key, value))]
     return (
         op.label if isinstance(op, LayerOp) else "",
         op.name.removeprefix("nn."),
         ", ".join(facts),
-        _shape(op.results[0]),
+        shape_text(op.results[0]),
         f"{held:,}" if held else "",
     )
 
 
-def _fact(key: str, value: Attribute) -> str:
+def fact_text(key: str, value: Attribute) -> str:
+    """What an attribute says in a few words; nothing if it says nothing special."""
     if key in QUIET or value in USUAL:
         return ""
     if isinstance(value, FunctionAttr):
@@ -67,5 +68,6 @@ def _fact(key: str, value: Attribute) -> str:
     return ""
 
 
-def _shape(value: SSAValue) -> str:
+def shape_text(value: SSAValue) -> str:
+    """Extents such as `?x?x12`."""
     return "x".join("?" if n == DYNAMIC else str(n) for n in shape_of(value)) or "scalar"

@@ -1,56 +1,76 @@
-"""All passes and dialects of this installation, backends included, and running passes."""
+"""Running passes in a context that knows the dialects of all backends."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from xdsl.dialects.builtin import ModuleOp
+from xdsl.ir import Attribute, Operation, TypeAttribute
 from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import DiagnosticException
 
-from mohaq.backends.registry import usable_backends
 from mohaq.compiler.context import MohaqContext
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.parameters import ParameterStore
 from mohaq.compiler.program import verify_module
-from mohaq.passes.registry import core_passes
 
 Observer = Callable[[ModulePass, ModuleOp], None]
 
 
-def all_passes() -> dict[str, Callable[[], type[ModulePass]]]:
-    """Passes of the core and of every backend that loads, by name.
+@dataclass
+class FullContext(MohaqContext):
+    """Knows the dialects of the core, and those of the backends once a text uses one.
 
-    Raises:
-        MohaqError: two of them have the same name.
+    Backends are imported for it: the one with the dialect's name first, then the others.
     """
-    table = core_passes()
-    for backend in usable_backends()[0].values():
-        for name, kind in backend.passes().items():
-            if name in table:
-                raise MohaqError(f"backend '{backend.name}' redefines the pass '{name}'")
-            table[name] = _constant(kind)
-    return dict(sorted(table.items()))
 
+    def get_optional_op(
+        self, name: str, *, dialect_stack: Sequence[str] = ()
+    ) -> type[Operation] | None:
+        """See xDSL."""
+        if "." in name:
+            self._need(name)
+        return super().get_optional_op(name, dialect_stack=dialect_stack)
 
-def _constant(kind: type[ModulePass]) -> Callable[[], type[ModulePass]]:
-    return lambda: kind
+    def get_optional_attr(self, name: str) -> type[Attribute] | None:
+        """See xDSL."""
+        self._need(name)
+        return super().get_optional_attr(name)
+
+    def get_optional_type(self, name: str) -> type[TypeAttribute] | None:
+        """See xDSL."""
+        self._need(name)
+        return super().get_optional_type(name)
+
+    def _need(self, name: str) -> None:
+        """Load backends until one has the dialect of a name such as `silago.launch`."""
+        dialect = name.partition(".")[0]
+        if dialect in self.registered_dialect_names:
+            return
+        from mohaq.backends.registry import backend_names, get_backend
+
+        for backend in sorted(backend_names(), key=lambda one: one != dialect):
+            try:
+                brought = get_backend(backend).dialects()
+            except MohaqError:
+                continue  # broken; `mohaq targets` says why
+            for one in brought:
+                if one.name not in self.registered_dialect_names:
+                    self.load_dialect(one)
+            if dialect in self.registered_dialect_names:
+                return
 
 
 def full_context(
     parameters: ParameterStore | None = None, base_dir: Path | None = None
-) -> MohaqContext:
+) -> FullContext:
     """A context that knows the dialects of the core and of every backend that loads."""
-    ctx = MohaqContext(
+    return FullContext(
         parameters=ParameterStore() if parameters is None else parameters,
         base_dir=base_dir or Path.cwd(),
     )
-    for backend in usable_backends()[0].values():
-        for dialect in backend.dialects():
-            if ctx.get_optional_dialect(dialect.name) is None:
-                ctx.load_dialect(dialect)
-    return ctx
 
 
 def run_passes(

@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from mohaq.backends.base import Estimate, Target
-from mohaq.compiler.analysis.layers import LayerTable
+from mohaq.compiler.analysis.layers import Layer, LayerTable
 from mohaq.compiler.assignment import Slot
 from mohaq.compiler.driver.host import HostPlan
 from mohaq.compiler.program import Program
-from mohaq.compiler.search.diagnosis import Diagnosis, SlotReport
 from mohaq.tools.console import error_name, kib, latency, say, si, table
+
+if TYPE_CHECKING:
+    from mohaq.compiler.search.diagnosis import Diagnosis, SlotReport
 
 
 def print_layers(layers: LayerTable, widths: Mapping[Slot, int] | None = None) -> None:
@@ -32,20 +35,30 @@ def print_layers(layers: LayerTable, widths: Mapping[Slot, int] | None = None) -
         ]
         macs += layer.weights + layer.recurrent_weights
         if widths:
-            weight, given = (widths.get(Slot(layer.name, s)) for s in ("weight", "input"))
-            bits = layer.weights * (weight or 0) + 16 * layer.vector_words
-            text = f"{weight} x {given}"
-            if layer.recurrent_weights:
-                inner, hidden = (widths.get(Slot(layer.name, s)) for s in ("recurrent", "hidden"))
-                bits += layer.recurrent_weights * (inner or 0)
-                text += f", {inner} x {hidden}"
-            held = (bits + 7) // 8
+            held = layer_bytes(layer, widths)
             size += held
-            row += [text, f"{held:,}"]
+            row += [layer_bits(layer, widths), f"{held:,}"]
         rows.append(row)
     total: list[object] = ["all", "", "", f"{macs:,}", ""]
     rows.append(total + (["", f"{size:,}"] if widths else []))
     table("Layers", columns, rows, text=3)
+
+
+def layer_bits(layer: Layer, widths: Mapping[Slot, int]) -> str:
+    """Weight x input bits; of a product inside the recurrence also its own."""
+    weight, given = (widths.get(Slot(layer.name, s)) for s in ("weight", "input"))
+    text = f"{weight} x {given}"
+    if layer.recurrent_weights:
+        inner, hidden = (widths.get(Slot(layer.name, s)) for s in ("recurrent", "hidden"))
+        text += f", {inner} x {hidden}"
+    return text
+
+
+def layer_bytes(layer: Layer, widths: Mapping[Slot, int]) -> int:
+    """Bytes of weights and of the 16-bit vectors beside them."""
+    bits = layer.weights * (widths.get(Slot(layer.name, "weight")) or 0)
+    bits += layer.recurrent_weights * (widths.get(Slot(layer.name, "recurrent")) or 0)
+    return (bits + 16 * layer.vector_words + 7) // 8
 
 
 def print_host(plan: HostPlan | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -193,9 +194,39 @@ def calibrated_model(
     """
     tell("load the model")
     program = load_model(name)
+    make_calibrated(
+        program, name, data, tell, widths=widths, clip=clip, default=CALIBRATION.get(name)
+    )
+    return program
+
+
+def make_calibrated(
+    program: Program,
+    name: str,
+    data: str | None,
+    tell: Tell,
+    *,
+    widths: Sequence[int] = (),
+    clip: str | None = None,
+    default: str | None = None,
+) -> None:
+    """Calibrate a program in place, if it is not or a clip method or data are given.
+
+    Args:
+        program: as loaded.
+        name: of the model, for messages.
+        data: a built-in split or a path.
+        tell: told that it calibrates.
+        widths: that clips are needed for.
+        clip: a method, as in `--clip`.
+        default: data that a built-in model comes with.
+
+    Raises:
+        MohaqError: as `calibrated_model`.
+    """
     if data is None and clip is None and is_calibrated(program, widths):
-        return program
-    source = data or CALIBRATION.get(name)
+        return
+    source = data or default
     if source is None:
         known = is_calibrated(program)
         bits = ", ".join(str(w) for w in widths)
@@ -208,4 +239,10 @@ def calibrated_model(
         )
     tell("calibrate")
     calibrate_on(program, load_data(source), widths, clip=clip)
-    return program
+
+
+def model_name(model: str) -> str:
+    """What artefacts call a model: the last part of a path, so that they are the same elsewhere."""
+    if model in MODELS or not (Path(model).exists() or "/" in model):
+        return model
+    return os.path.basename(os.path.abspath(model))  # noqa: PTH100, PTH119  keeps links, drops ..

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,8 @@ from mohaq.backends.bitfusion.isa.encode import (
     encode_all,
     header,
 )
-from mohaq.backends.bitfusion.isa.instructions import BlockEnd, Instruction, Setup
+from mohaq.backends.bitfusion.isa.instructions import Instruction, Setup
+from mohaq.backends.bitfusion.isa.text import instruction_line
 from mohaq.backends.bitfusion.machine import Machine
 from mohaq.backends.bitfusion.module import Compiled, read_module
 from mohaq.backends.bitfusion.report import report, shown_run, timeline
@@ -91,18 +91,8 @@ def listing(instructions: list[Instruction], layers: tuple[str, ...]) -> Iterato
     for instruction in instructions:
         if isinstance(instruction, Setup):
             yield f"; block of layer {safe_name(layers[instruction.layer])}"
-        said = " ".join(
-            f"{f.name}={_field(getattr(instruction, f.name))}" for f in fields(instruction)
-        )
-        indent = "" if isinstance(instruction, (Setup, BlockEnd)) else "  "
-        yield f"{at:06d} {indent}{type(instruction).__name__.lower()} {said}".rstrip()
+        yield instruction_line(at, instruction)
         at += len(encode(instruction))
-
-
-def _field(value: Any) -> str:
-    if isinstance(value, tuple):
-        return ",".join(f"{m}>>{s}" for m, s in value)
-    return str(int(value))
 
 
 def memory_image(program: Program, compiled: Compiled) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, cast
+from typing import ClassVar
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
@@ -11,7 +11,7 @@ from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Block, Region
 from xdsl.passes import ModulePass
 
-from mohaq.backends.base import Options, Target
+from mohaq.backends.base import Options, Target, options_of
 from mohaq.backends.bitfusion.legalize import legalize
 from mohaq.backends.bitfusion.lowering.build import DEFAULT_MAX_ROWS, build
 from mohaq.backends.bitfusion.machine import load_target, machine_of
@@ -23,7 +23,7 @@ from mohaq.compiler.dialects.qnn.table import TableOp
 from mohaq.compiler.parameters import ParameterStore
 from mohaq.compiler.program import ENTRY, Program, take_over
 
-Prefer = Literal["latency", "energy", "balanced"]
+DEFAULT_TARGET = "bitfusion-e"
 
 
 def lower(
@@ -56,10 +56,12 @@ class LegalizeForBitfusionPass(ModulePass):
 
     Splits 16-bit operands into 8-bit passes, proves every accumulator in 32 bits and gives
     multipliers 15 bits.
+
+    Options: target = the machine, a name or a target file.
     """
 
     name: ClassVar[str] = "legalize-for-bitfusion"
-    target: str
+    target: str = DEFAULT_TARGET
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Rewrite the module and the context's parameters."""
@@ -71,16 +73,17 @@ class LegalizeForBitfusionPass(ModulePass):
 class LowerToBitfusionPass(ModulePass):
     """Schedule a legalized program on Bit Fusion and turn it into instructions.
 
-    `max_rows` bounds steps times sequences of a run; `prefer` is latency, energy or balanced.
+    Options: target = the machine; max_rows = most steps times sequences of a run; prefer =
+    latency | energy | balanced.
     """
 
     name: ClassVar[str] = "lower-to-bitfusion"
-    target: str
+    target: str = DEFAULT_TARGET
     max_rows: int = DEFAULT_MAX_ROWS
     prefer: str = "latency"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Rewrite the module and the context's parameters."""
-        options = Options(prefer=cast("Prefer", self.prefer))
-        made = lower(Program(op, store(ctx)), load_target(self.target), options, self.max_rows)
+        options, target = options_of(self.prefer), load_target(self.target)
+        made = lower(Program(op, store(ctx)), target, options, self.max_rows)
         take_over(ctx, op, made)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy.typing as npt
+from xdsl.passes import ModulePass
 
 from mohaq.backends.base import (
     Backend,
@@ -134,6 +135,12 @@ class ReferenceBackend(Backend):
         """See `Backend`."""
         check_options(options)
         return simulate_folder(folder, inputs)
+
+    def passes(self) -> Mapping[str, type[ModulePass]]:
+        """Legalization and lowering."""
+        from mohaq.backends.reference.passes import LegalizeForReferencePass, LowerToReferencePass
+
+        return {p.name: p for p in (LegalizeForReferencePass, LowerToReferencePass)}
 
 
 def _tied(each: Sequence[SlotGroup], table: LayerTable) -> GeneSpace:

@@ -12,7 +12,7 @@ floorplan.svg         cells, tiles and the routes between them
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -75,8 +75,8 @@ def emit(program: Program, folder: Path, fabric: Fabric) -> None:
         "size_bytes": sum(w + v for w, v in sizes(program).values()),
         "inputs": inputs,
         "programs": [
-            {str(r): [f"{w:07x}" for w in words_of(p)] for r, p in code.rows.items()}
-            for code in writer.codes
+            {str(r): [f"{w:07x}" for w in words] for r, words in rows.items()}
+            for rows in writer.words
         ],
         "ends": [{str(r): e for r, e in code.ends.items()} for code in writer.codes],
         "ops": ops,
@@ -88,12 +88,13 @@ def emit(program: Program, folder: Path, fabric: Fabric) -> None:
     write_text(folder / MANIFEST, dump_json(data))
     (folder / "programs").mkdir(exist_ok=True)
     for number, code in enumerate(writer.codes):
-        write_text(folder / "programs" / f"{number:03d}.txt", _cells(code))
+        text = _cells(code, writer.words[number])
+        write_text(folder / "programs" / f"{number:03d}.txt", text)
     write_text(folder / "listing.txt", _listing(writer, fabric))
     write_text(folder / "floorplan.svg", floorplan(fabric))
     shown = [
-        (_plain(title), {(r, 0): words_of(p) for r, p in code.rows.items()})
-        for title, code in zip(writer.titles, writer.codes, strict=True)
+        (_plain(title), {(r, 0): words for r, words in rows.items()})
+        for title, rows in zip(writer.titles, writer.words, strict=True)
     ]
     write_text(folder / "timeline.json", dump_json(timeline(fabric, shown)))
     expected = program_rows(fabric, [writer.placed(n) for n in range(len(writer.codes))])
@@ -118,6 +119,7 @@ class _Writer:
         self.program, self.fabric = program, fabric
         self.numbers: dict[SSAValue, int] = {}
         self.codes: list[Code] = []
+        self.words: list[dict[int, tuple[int, ...]]] = []
         self.titles: list[str] = []
         self.images: dict[str, npt.NDArray[Any]] = {}
         self.vectors: set[str] = set()
@@ -125,8 +127,8 @@ class _Writer:
 
     def placed(self, number: int) -> tuple[dict[tuple[int, int], tuple[int, ...]], int]:
         """Words of a program by cell, and the cycles of a run."""
-        code = self.codes[number]
-        return {(r, c): words_of(code.rows[r]) for r, c in code.places}, code.cycles(self.fabric)
+        code, words = self.codes[number], self.words[number]
+        return {(r, c): words[r] for r, c in code.places}, code.cycles(self.fabric)
 
     def _expect(
         self,
@@ -188,6 +190,7 @@ class _Writer:
 
     def _code(self, code: Code, title: str) -> int:
         self.codes.append(code)
+        self.words.append({r: words_of(p) for r, p in code.rows.items()})
         self.titles.append(title)
         return len(self.codes) - 1
 
@@ -282,11 +285,11 @@ class _Writer:
         }
 
 
-def _cells(code: Code) -> str:
+def _cells(code: Code, words: Mapping[int, Sequence[int]]) -> str:
     lines = []
+    shown = {row: [f"1 {word:027b}" for word in held] for row, held in words.items()}
     for row, col in code.places:
-        lines.append(f"CELL {row} {col}")
-        lines += [f"1 {word:027b}" for word in words_of(code.rows[row])]
+        lines += [f"CELL {row} {col}", *shown[row]]
     return "\n".join(lines) + "\n"
 
 

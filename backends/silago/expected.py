@@ -50,13 +50,14 @@ def program_rows(
     rows, listed = [], 0
     for cells, cycles in programs:
         made = run(fabric, cells, filled(fabric))
+        values = values_by_cell(made)
         row = {
             "cycles": cycles,
             "cells": {
                 f"{r} {c}": {
                     "writes": len(places),
                     "places": digest(places),
-                    "values": digest(values_of(made, (r, c))),
+                    "values": digest(values.get((r, c), _NONE)),
                 }
                 for (r, c), places in predicted_places(fabric, cells).items()
             },
@@ -94,10 +95,19 @@ def _places(fabric: Fabric, events: Events) -> Ints:
     return sorted_rows(np.concatenate(stores) if stores else [], 2)
 
 
-def values_of(made: Run, cell: Cell) -> Ints:
-    """(edge, address, value) of the register-file writes of a cell."""
-    mine = (made.writes[:, 1] == cell[0]) & (made.writes[:, 2] == cell[1])
-    found: Ints = made.writes[mine][:, [0, 3, 4]]
+_NONE: Ints = np.zeros((0, 3), dtype=np.int64)
+
+
+def values_by_cell(made: Run) -> dict[Cell, Ints]:
+    """(edge, address, value) of the register-file writes of each cell that has some."""
+    rows, columns = made.writes[:, 1], made.writes[:, 2]
+    place = rows * (1 + columns.max(initial=0)) + columns
+    order = np.argsort(place, kind="stable")
+    starts = np.flatnonzero(np.diff(place[order], prepend=-1))
+    found = {}
+    for mine in np.split(order, starts)[1:]:
+        first = made.writes[mine[0]]
+        found[int(first[1]), int(first[2])] = made.writes[mine][:, [0, 3, 4]]
     return found
 
 

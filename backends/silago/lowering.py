@@ -171,7 +171,9 @@ class _Lowering:
                 mode = FUNCTIONS[op.table.root_reference.data]
                 steps.append((mode, op.input, None, result, 0))
             case _:
-                raise MohaqError(f"'{op.name}' is no pass of SiLago", hint="legalize first")
+                raise MohaqError(
+                    f"'{op.name}' is no pass of SiLago", hint="run legalize-for-silago first"
+                )
         self.open.results[result] = result.type
 
     def _close(self) -> None:

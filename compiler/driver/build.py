@@ -3,33 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mohaq.backends.base import Backend, Estimate, Options, Target, Workload
-from mohaq.backends.registry import find_target
 from mohaq.compiler.analysis.storage import CalibratedTable, calibrated_table
 from mohaq.compiler.assignment import Assignment, Slot
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects.quant import GridAttr
 from mohaq.compiler.dialects.types import DYNAMIC, shape_of
-from mohaq.compiler.driver.device import device_check, with_entry_clips
 from mohaq.compiler.driver.figures import estimate_json
-from mohaq.compiler.driver.host import host_plan
 from mohaq.compiler.driver.names import (
-    AFTER,
-    BEFORE,
+    ASSIGNMENT_FILE,
     EMITTED,
+    ESTIMATE_FILE,
     LEGALIZED,
     MANIFEST,
     SCHEMA,
+    STOPPED,
     TARGET_FILE,
 )
+from mohaq.compiler.driver.stages import LOWER, stage_named
+from mohaq.compiler.driver.work import Work, advanced, quantized, start
 from mohaq.compiler.files import dump_json, replacing_folder, write_bytes, write_text
-from mohaq.compiler.partition import partition
 from mohaq.compiler.program import Program, argument_grids, result_grids
-from mohaq.passes.apply_assignment import annotate
 from mohaq.passes.lower_to_qnn import lower_to_qnn
 
 
@@ -58,6 +56,12 @@ class Compiled:
             f"{total.joules:.3g} J, {self.estimate.size_bytes} bytes)"
         )
 
+    def _repr_html_(self) -> str:
+        """For notebooks: the estimate as a table."""
+        from mohaq.compiler.driver.notebook import compiled_html
+
+        return compiled_html(self)
+
 
 def lower_for_target(
     program: Program,
@@ -72,19 +76,16 @@ def lower_for_target(
     Raises:
         MohaqError: not calibrated, or the widths are not legal on the target.
     """
-    table = backend.obeyed(calibrated or calibrated_table(program), target)
-    backend.require_legal(table.table, target, widths)
-    quantized = program.clone()
-    annotate(quantized, table, table.layer_grids(widths))
-    neutral = lower_to_qnn(quantized)
-    return Lowered(quantized, neutral, backend.legalize(neutral.clone(), target))
+    made = quantized(program, backend, target, widths, calibrated or calibrated_table(program))
+    neutral = lower_to_qnn(made)
+    return Lowered(made, neutral, backend.legalize(neutral.clone(), target))
 
 
 def compile_program(
     program: Program,
     target: str,
     assignment: Assignment,
-    out: Path,
+    out: str | Path,
     *,
     name: str = "model",
     workload: Workload | None = None,
@@ -107,55 +108,66 @@ def compile_program(
     Raises:
         MohaqError: anything that keeps the program from compiling; `out` is left as it was.
     """
-    backend, machine = find_target(target)
-    workload, options = workload or Workload(100), options or Options()
+    work = start(
+        program,
+        target,
+        assignment,
+        name=name,
+        workload=workload,
+        options=options,
+        progress=progress,
+    )
+    return finish(work, Path(out), progress=progress)
+
+
+def finish(work: Work, out: Path, *, progress: Callable[[str], None] | None = None) -> Compiled:
+    """Do the stages that are left and write the compiled folder. Arguments as `compile_program`.
+
+    Raises:
+        MohaqError: a stage refuses the program; `out` is left as it was.
+    """
     say = progress or (lambda _stage: None)
-    say("cut off what runs on the host")
-    cut = partition(program, device_check(backend, machine))
-    core = cut.core if cut.whole else with_entry_clips(cut.core)
-    table = backend.obeyed(calibrated_table(core), machine)
-    widths = assignment.complete(table.searched())
-    say("lower to integers")
-    lowered = lower_for_target(core, backend, machine, widths, calibrated=table)
-    say(f"lower to {backend.name}")
-    device = backend.lower(lowered.legalized.clone(), machine, options)
-    estimate = backend.estimate(device, machine, workload, options)
-    stages = {
-        "0-nn": program.clone(),
-        "1-quantized": lowered.quantized,
-        "2-qnn": lowered.neutral,
-        LEGALIZED: lowered.legalized,
-        f"4-{backend.name}": device,
-    }
-    host = {name: one for name, one in ((BEFORE, cut.before), (AFTER, cut.after)) if one}
-    with replacing_folder(out, marker=MANIFEST) as work:
-        for stage, one in (stages | host).items():
-            say(f"write {stage}")
-            one.save(work / stage)
+    backend, machine = work.backend, work.machine
+    work = advanced(work, stage_named(LOWER, backend.name), progress)
+    device = list(work.programs.values())[-1]
+    estimate = backend.estimate(device, machine, work.workload, work.options)
+    with replacing_folder(Path(out), marker=marker_of(out)) as folder:
+        write_programs(work, folder, progress)
         say("emit")
-        backend.emit(device, work / EMITTED, machine)
-        Assignment(widths).save(work / "assignment.json")
-        write_text(work / "estimate.json", dump_json(estimate_json(estimate)))
-        if machine.path is not None:
-            write_bytes(work / TARGET_FILE, machine.path.read_bytes())
-        entry = lowered.legalized.entry
+        backend.emit(device, folder / EMITTED, machine)
+        write_text(folder / ESTIMATE_FILE, dump_json(estimate_json(estimate)))
+        entry = work.programs[LEGALIZED].entry
+        facts = work.facts()
+        plan, stages = facts.pop("host"), facts.pop("stages")
         manifest = {
             "schema": SCHEMA,
-            "model": {"name": name, "sha256": program.content_hash()},
-            "backend": backend.name,
-            "target": machine.name,
-            "workload": asdict(workload),
-            "options": asdict(options),
+            **facts,
             "inputs": [
                 {**_grid_json(grid), "shape": [None if n == DYNAMIC else n for n in shape_of(arg)]}
                 for grid, arg in zip(argument_grids(entry), entry.args, strict=True)
             ],
             "outputs": [_grid_json(g) for g in result_grids(entry)],
-            "stages": list(stages),
-            "host": None if cut.whole else host_plan(program, cut).to_json(),
+            "stages": stages,
+            "host": plan,
         }
-        write_text(work / MANIFEST, dump_json(manifest))
+        write_text(folder / MANIFEST, dump_json(manifest))
     return Compiled(Path(out), machine.name, estimate)
+
+
+def marker_of(out: Path) -> str:
+    """The file that shows that a folder is one of ours and may be replaced."""
+    return STOPPED if (Path(out) / STOPPED).is_file() else MANIFEST
+
+
+def write_programs(work: Work, folder: Path, progress: Callable[[str], None] | None = None) -> None:
+    """Write the programs so far, the assignment and the target file."""
+    for name, one in (*work.programs.items(), *work.hosts.items()):
+        if progress is not None:
+            progress(f"write {name}")
+        one.save(folder / name)
+    Assignment(work.widths).save(folder / ASSIGNMENT_FILE)
+    if work.machine.path is not None:
+        write_bytes(folder / TARGET_FILE, work.machine.path.read_bytes())
 
 
 def _grid_json(grid: GridAttr | None) -> dict[str, Any]:

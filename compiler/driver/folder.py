@@ -23,6 +23,7 @@ from mohaq.compiler.driver.names import (
     LEGALIZED,
     MANIFEST,
     SCHEMA,
+    STOPPED,
     TARGET_FILE,
 )
 from mohaq.compiler.files import read_json
@@ -54,13 +55,19 @@ class Ran:
 class CompiledFolder:
     """A compiled folder opened for running."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: str | Path) -> None:
         """Open a folder.
 
         Raises:
             MohaqError: it is not a compiled folder, or its backend is not installed.
         """
         self.folder = Path(folder)
+        if (self.folder / STOPPED).is_file():
+            raise MohaqError(
+                "this compilation stopped before anything was emitted",
+                where=str(folder),
+                hint=f"mohaq compile --start-from {folder} -o OUT goes on",
+            )
         data = read_json(self.folder / MANIFEST, "manifest of a compiled folder")
         if not isinstance(data, dict) or data.get("schema") != SCHEMA:
             raise MohaqError("not a compiled folder", where=str(folder), why=f"no {SCHEMA}")
@@ -84,6 +91,10 @@ class CompiledFolder:
         )
         self._legalized: Program | None = None
         self._hosts: dict[str, Program] = {}
+
+    def __repr__(self) -> str:
+        host = "" if self.host is None else ", part of it on the host"
+        return f"CompiledFolder({self.folder}, {self.model} for {self.target}{host})"
 
     def machine(self) -> Target:
         """The target as it was when the folder was compiled."""

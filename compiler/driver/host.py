@@ -5,21 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
-import sympy
 from xdsl.dialects.builtin import IntegerType
 from xdsl.dialects.func import ReturnOp
 from xdsl.ir import SSAValue
 
-from mohaq.compiler.analysis.extents import Extents
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import nn
 from mohaq.compiler.dialects.types import DYNAMIC, element_of, shape_of
 from mohaq.compiler.partition import Partition, Place, Source, bytes_per_frame
 from mohaq.compiler.program import Program, argument_names
+
+if TYPE_CHECKING:
+    import sympy
+
+    from mohaq.compiler.analysis.extents import Extents
 
 Array = npt.NDArray[Any]
 
@@ -185,6 +188,8 @@ def host_plan(program: Program, cut: Partition) -> HostPlan:
 
 def _batch_axes(program: Program, cut: Partition) -> tuple[int | None, int | None]:
     """Where sequences are counted in the first argument and the first result."""
+    from mohaq.compiler.analysis.extents import Extents  # brings sympy, for programs in parts only
+
     entry = program.entry
     extents = Extents()
     for n, arg in enumerate(entry.args):
@@ -203,6 +208,8 @@ def _batch_axes(program: Program, cut: Partition) -> tuple[int | None, int | Non
 
 def _batches(program: Program, cut: Partition, extents: Extents) -> Iterator[sympy.Symbol]:
     """Extents that may count sequences: what recurrent layers say, convolutions, the target."""
+    import sympy
+
     places: list[tuple[SSAValue, int]] = []
     layers = list(program.layers())
     places += [(op.operands[0], 1) for op in layers if isinstance(op, nn.RecurrentOp)]

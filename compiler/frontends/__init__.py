@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from xdsl.transforms.canonicalize import CanonicalizePass
 
-from mohaq.compiler.analysis.cells import recognize_steps
-from mohaq.compiler.analysis.rows import keep_sequences
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.program import Program
 
@@ -74,6 +72,9 @@ def load(
 
 def _tidy(program: Program) -> Program:
     """Without the moves that cancel, as exporters leave many; written-out cells and sequences made whole."""
+    from mohaq.compiler.analysis.cells import recognize_steps
+    from mohaq.compiler.analysis.rows import keep_sequences
+
     if recognize_steps(program):
         program.verify()
     if keep_sequences(program):

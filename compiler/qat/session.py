@@ -56,7 +56,7 @@ def retrain(
     metric: str | Metric = "fer",
     target: str | Path | None = None,
     options: RetrainOptions | None = None,
-    checkpoints: Path | None = None,
+    checkpoints: str | Path | None = None,
     report: Report | None = None,
     step: Step | None = None,
 ) -> Retrained:
@@ -116,7 +116,14 @@ def retrain(
         "validation": validation.content_hash(),
     }
     with _threads(options.threads):
-        progress = trainer.fit(data, validation, recipe, checkpoints, report, step)
+        progress = trainer.fit(
+            data,
+            validation,
+            recipe,
+            None if checkpoints is None else Path(checkpoints),
+            report,
+            step,
+        )
     errors = [record["validation"] for record in progress.curve]
     record = {
         "recipe": recipe,

@@ -117,6 +117,12 @@ class SearchResult:
             f"hypervolume {last:.4f}, {self.folder})"
         )
 
+    def _repr_html_(self) -> str:
+        """For notebooks: the front as a table and a plot."""
+        from mohaq.compiler.search.notebook import search_html
+
+        return search_html(self)
+
     def assignment(self, index: int) -> Assignment:
         """Assignment of a point of the front."""
         return Assignment(dict(self.front[index].widths))

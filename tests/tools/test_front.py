@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from mohaq.compiler.assignment import Slot
-from mohaq.tools.front import bits_text
+from mohaq.compiler.assignment import Slot, bits_text
 
 
 def test_bits_of_plain_and_recurrent_layers() -> None:

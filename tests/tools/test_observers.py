@@ -15,7 +15,7 @@ from xdsl.passes import ModulePass
 
 from mohaq.compiler.dialects import qnn
 from mohaq.compiler.dialects.types import shape_of
-from mohaq.tools import opt, pipelines
+from mohaq.tools import catalogue, opt_driver
 from mohaq.tools.opt import main
 
 Capture = pytest.CaptureFixture[str]
@@ -50,8 +50,8 @@ class Breaks(ModulePass):
 
 @pytest.fixture
 def broken(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = pipelines.all_passes
-    monkeypatch.setattr(opt, "all_passes", lambda: {**real(), "break": lambda: Breaks})
+    real = catalogue.all_passes
+    monkeypatch.setattr(opt_driver, "all_passes", lambda: {**real(), "break": lambda: Breaks})
 
 
 def test_differences_and_times(net: Path, capsys: Capture) -> None:

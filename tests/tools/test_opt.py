@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from programs import calibrated, sequences, speech_like
 
+from mohaq.compiler.assignment import Assignment
 from mohaq.compiler.program import Program
 from mohaq.tools.opt import main
 
@@ -64,10 +65,18 @@ def test_lists_passes(capsys: Capture) -> None:
         ("uniform{bits=8", "cannot read this pipeline"),
         ("uniform{bits=8}}", "cannot read this pipeline"),
         ("cse,,dce", "cannot read this pipeline"),
-        ("calibrate{data=frames.npz}", 'need quotes: calibrate{data="frames.safetensors"}'),
+        ("calibrate{data=my frames{.npz}", 'need quotes: calibrate{data="my frames.npz"}'),
+        ("fold-batch", "did you mean 'fold-batchnorm'"),
+        ("calibrate{data=gone.npz}", "gone.npz: no such data set"),
         ("uniform{bitz=8}", "did you mean 'bits'"),
         ("apply-assignment", "option 'file' is required"),
-        ("uniform{bits=many}", "a value of the wrong kind"),
+        ("uniform{bits=many}", "option 'bits' takes int, got many"),
+        ("uniform{bits=true}", "option 'bits' takes int, got true"),
+        ("uniform{bits=2,4}", "option 'bits' takes int, got 2,4"),
+        ("uniform{bits}", "option 'bits' takes int, got nothing"),
+        ("calibrate{data=x.npz widths=2,x}", "takes tuple[int, ...], got 2,x"),
+        ("bias-correct{data=x.npz add=maybe}", "option 'add' takes bool, got maybe"),
+        ("lower-to-bitfusion{target=bitfusion-f}", "did you mean 'bitfusion-"),
         ("lower-to-qnn{fast=true}", "it takes no options"),
         ("lower-to-qnn", "run calibrate, then apply-assignment or uniform"),
         ('calibrate{data="gone.npz"}', "no such data set"),
@@ -79,8 +88,42 @@ def test_pipeline_errors(net: Path, capsys: Capture, pipeline: str, said: str) -
     assert not Path("out").exists()
 
 
-def test_missing_input(capsys: Capture) -> None:
-    refused(main(["gone.mlir"]), capsys, "gone.mlir")
+def test_missing_input(capsys: Capture, net: Path) -> None:
+    write(GOOD, "first.mlir")
+    refused(main(["gone.mlir"]), capsys, "gone.mlir: no such program")
+    refused(main(["frist.mlir"]), capsys, "did you mean 'first.mlir'?")
+    refused(main([f"{net}s"]), capsys, "did you mean 'net'?")
+    refused(main(["no/folder/a.mlir"]), capsys, "no/folder/a.mlir: no such program")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["a.mlir", "--print-ir-aftr=cse"], "did you mean '--print-ir-after'"),
+        (["a.mlir", "-p"], "--pipeline: expected one argument"),
+        (["a.mlir", "--tolerance", "much"], "invalid float value: 'much'"),
+        (["a.mlir", "b.mlir"], "one program at a time: what is 'b.mlir'?"),
+        (["a.mlir", "-p", "canonicalize", "--print-ir-after=canonicalise"], "did you mean 'canon"),
+        (["a.mlir", "-p", "cse", "--print-ir-after=uniform"], "the pipeline has no such pass"),
+        (["a.mlir", "--print-ir-after=cse"], "known: all"),
+    ],
+)
+def test_command_line_errors(capsys: Capture, words: list[str], said: str) -> None:
+    write(GOOD)
+    refused(main(words), capsys, said)
+
+
+def test_values_as_people_write_them(net: Path) -> None:
+    """Paths need no quotes, whole numbers are fractions where these are wanted."""
+    Path("some where").mkdir()
+    Assignment.uniform(4).save(Path("net/four.json"))
+    Assignment.uniform(4).save(Path("some where/four.json"))
+    texts = ("four.json", "../net/four.json", '"../some where/four.json"', '"four.json"')
+    for number, text in enumerate(texts):
+        pipeline = f"apply-assignment{{file={text}}},lower-to-qnn"
+        assert main([str(net), "-p", pipeline, "-o", f"out{number}"]) == 0
+    assert len({Path(f"out{n}/program.mlir").read_text() for n in range(len(texts))}) == 1
+    assert main([str(net), "-p", "equalize{limit=8 report=false}", "-o", "equal.mlir"]) == 0
 
 
 def test_syntax_error_has_its_place(capsys: Capture) -> None:

@@ -7,14 +7,17 @@ from typing import Annotated
 
 import typer
 
+from mohaq.tools.commands.options import target_words
+
 
 def demo(
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Run folder; an interrupted demo resumes.")
     ] = Path("demo-run"),
-    target: Annotated[str, typer.Option("--target", "-t", help="Target name or .toml.")] = (
-        "bitfusion-e"
-    ),
+    target: Annotated[
+        str,
+        typer.Option("--target", "-t", autocompletion=target_words, help="Target name or .toml."),
+    ] = ("bitfusion-e"),
     model: Annotated[
         str, typer.Option("--model", help="speech, speech-lstm or speech-gru.")
     ] = "speech",

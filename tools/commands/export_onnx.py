@@ -7,12 +7,23 @@ from typing import Annotated, Any
 
 import typer
 
-from mohaq.tools.commands.options import AssignmentFile, Bits, CalibrationData, Clip
+from mohaq.tools.commands.options import (
+    AssignmentFile,
+    Bits,
+    CalibrationData,
+    Clip,
+    model_words,
+    target_words,
+)
 
 
 def export_onnx(
     model: Annotated[
-        str, typer.Argument(help="A program folder, a .mlir file, or anything that import takes.")
+        str,
+        typer.Argument(
+            autocompletion=model_words,
+            help="A program folder, a .mlir file, or anything that import takes.",
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="ONNX file to write.")],
     form: Annotated[
@@ -22,7 +33,12 @@ def export_onnx(
     assignment: AssignmentFile = None,
     target: Annotated[
         str | None,
-        typer.Option("--target", "-t", help="Whose scales and arithmetic (default: neutral)."),
+        typer.Option(
+            "--target",
+            "-t",
+            autocompletion=target_words,
+            help="Whose scales and arithmetic (default: neutral).",
+        ),
     ] = None,
     border: Annotated[
         str, typer.Option("--border", help="Form integer: real (float32) or integer in and out.")

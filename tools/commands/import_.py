@@ -7,13 +7,16 @@ from typing import Annotated
 
 import typer
 
+from mohaq.tools.commands.options import model_words
+
 
 def import_model(
     model: Annotated[
         str,
         typer.Argument(
+            autocompletion=model_words,
             help="An ONNX file (.onnx), a torch.export file (.pt2), package:function returning "
-            "(module, example inputs), or a built-in model (speech, speech-lstm, speech-gru, vowels)."
+            "(module, example inputs), or a built-in model (speech, speech-lstm, speech-gru, vowels).",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Program folder to write.")],

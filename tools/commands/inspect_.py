@@ -7,17 +7,49 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mohaq.tools.commands.options import program_words
+
 if TYPE_CHECKING:
     from mohaq.compiler.assignment import Assignment
 
 
 def inspect(
-    folder: Annotated[
+    subject: Annotated[
         str,
         typer.Argument(
-            help="A compiled folder, a program, a .mlir file; with --errors also a built-in model."
+            autocompletion=program_words,
+            metavar="SUBJECT",
+            help="A compiled folder, a run, a program, an assignment.json, or any MODEL.",
         ),
     ],
+    other: Annotated[
+        str | None,
+        typer.Argument(metavar="OTHER", help="A second one: show the two side by side."),
+    ] = None,
+    op: Annotated[
+        str | None,
+        typer.Option(
+            "--op", help="A layer, a value (%3), a parameter (@l0.weight) or a point, in full."
+        ),
+    ] = None,
+    stage: Annotated[
+        str | None,
+        typer.Option("--stage", help="Of a compiled folder, e.g. 2-qnn, legalized or 4."),
+    ] = None,
+    instructions: Annotated[
+        int, typer.Option("--instructions", help="Lines of each listing; 0: all of them.")
+    ] = 40,
+    diff: Annotated[
+        str | None, typer.Option("--diff", metavar="OTHER", help="The same as a second argument.")
+    ] = None,
+    dot: Annotated[Path | None, typer.Option("--dot", help="Write the graph for Graphviz.")] = None,
+    svg: Annotated[Path | None, typer.Option("--svg", help="Write the graph as a drawing.")] = None,
+    netron: Annotated[
+        Path | None, typer.Option("--netron", help="Write an annotated .onnx for Netron.")
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Write one page with all of it.")
+    ] = None,
     errors: Annotated[
         bool, typer.Option("--errors", help="Measure what each slot's grid does to the error.")
     ] = False,
@@ -45,13 +77,19 @@ def inspect(
         Path | None, typer.Option("--plot", help="With --errors: also write a page with charts.")
     ] = None,
 ) -> None:
-    """Show what is in a program or a compiled folder: layers, bits, bytes, operations.
+    """Show what is in a program, a compiled folder, a run or an assignment.
+
+    Layers with bits, products and bytes; operations of every stage; costs and instructions. With
+    --op one layer, value or parameter in full: grids, bounds of sums, schedule and instructions.
+    With OTHER what differs. Files get the annotated program, or what --stage names.
 
     With --errors: where the accuracy goes. For each layer and slot the clip, the share of values
     beyond it, the signal-to-quantization-noise ratio, and the error that is added when this slot
     alone has its width and all others have 16 bits.
 
-    Example:  mohaq inspect demo-run/chosen
+    Example:  mohaq inspect demo-run/chosen --op l0
+    Example:  mohaq inspect demo-run/assignments/s00.json demo-run/assignments/s05.json
+    Example:  mohaq inspect demo-run/chosen --html chosen.html --svg chosen.svg
     Example:  mohaq inspect speech --errors --bits 4 -n 100 --plot errors.html
     """
     from mohaq.compiler.diagnostics import MohaqError
@@ -63,33 +101,24 @@ def inspect(
         ):  # fmt: skip
             if value is not None:
                 raise MohaqError(f"{name} needs --errors")
-        _inspect_program(Path(folder))
+        from mohaq.tools.inspect.command import Wanted, run
+
+        if other is not None and diff is not None:
+            raise MohaqError("give the second one as an argument or with --diff")
+        run(Wanted(subject, other or diff, op, stage, instructions, dot, svg, netron, html))
         return
+    for title, given in (
+        ("OTHER", other), ("--diff", diff), ("--op", op), ("--stage", stage), ("--dot", dot),
+        ("--svg", svg), ("--netron", netron), ("--html", html),
+    ):  # fmt: skip
+        if given is not None:
+            raise MohaqError(f"{title} and --errors exclude each other")
     if (bits is None) == (assignment is None):
         raise MohaqError("--errors needs either --bits or --assignment")
     from mohaq.compiler.assignment import Assignment
 
     chosen = Assignment.uniform(bits) if bits is not None else Assignment.load(assignment or Path())
-    _errors(folder, chosen, data, calibration, metric, limit, plot)
-
-
-def _inspect_program(folder: Path) -> None:
-    from mohaq.compiler.program import Program
-    from mohaq.tools.console import say
-    from mohaq.tools.layers import print_operations
-    from mohaq.tools.pipelines import full_context
-    from mohaq.tools.present import print_stages
-
-    if (folder / "manifest.json").is_file():
-        _inspect_compiled(folder)
-        return
-    program = Program.load(folder, full_context())
-    say(f"program {folder}, {program.content_hash()[:12]}", style="bold")
-    if any(True for _ in program.layers()):
-        print_operations(program)
-        state = "calibrated" if any(op.calibration for op in program.layers()) else "not calibrated"
-        say(state)
-    print_stages({"here": program})
+    _errors(subject, chosen, data, calibration, metric, limit, plot)
 
 
 def _errors(
@@ -130,35 +159,3 @@ def _errors(
     if plot is not None:
         write_slot_plot(found, f"{model}: error by slot", plot)
         say(f"wrote {plot}")
-
-
-def _inspect_compiled(folder: Path) -> None:
-    from mohaq.compiler.analysis.layers import layer_table
-    from mohaq.compiler.assignment import Assignment, Slot
-    from mohaq.compiler.driver import CompiledFolder
-    from mohaq.compiler.files import read_json
-    from mohaq.tools.console import kib, latency, say, si, table
-    from mohaq.tools.present import print_host, print_layers, print_stages
-
-    opened = CompiledFolder(folder)
-    manifest = read_json(folder / "manifest.json", "manifest")
-    stages = {name: opened.stage(name) for name in manifest["stages"]}
-    first = stages["1-quantized"]
-    say(f"{opened.model} for {opened.target} ({opened.backend.name})", style="bold")
-    layers = layer_table(first)
-    searched = [Slot(layer.name, slot) for layer in layers for slot in layer.slots]
-    print_layers(layers, Assignment.load(folder / "assignment.json").complete(searched))
-    print_host(opened.host)
-    print_stages(stages)
-    total = read_json(folder / "estimate.json", "estimate")
-    rows = [
-        ("cycles", f"{total['total']['cycles']:,}"),
-        ("latency", latency(total["total"]["seconds"])),
-        ("energy", si(total["total"]["joules"], "J")),
-        ("size", kib(total["size_bytes"])),
-        *((name, f"{value:,}") for name, value in total["total"]["counters"].items()),
-    ]
-    table(f"Estimate for {total['workload']['frames']} frames", ("figure", "value"), rows)
-    files = sorted(p for p in (folder / "emitted").rglob("*") if p.is_file())
-    listed = [(str(p.relative_to(folder)), f"{p.stat().st_size:,}") for p in files]
-    table("What the target gets", ("file", "bytes"), listed)

@@ -54,7 +54,7 @@ Memory = Annotated[
 ]
 
 
-def memory_bytes(text: str) -> int:
+def memory_bytes(text: str, what: str = "--memory") -> int:
     """Bytes of a size such as 512M, 2G or 0.
 
     Raises:
@@ -70,6 +70,41 @@ def memory_bytes(text: str) -> int:
         value = -1.0
     if not 0 <= value < 2**20 or (shift is None and (unit or value)):
         raise MohaqError(
-            f"--memory takes a size, got '{text}'", hint="write it with a unit: 512M or 2G; or 0"
+            f"{what} takes a size, got '{text}'", hint="write it with a unit: 512M or 2G; or 0"
         )
     return int(value * 2 ** (shift or 0))
+
+
+def target_words(incomplete: str) -> list[str]:
+    """What the shell may offer for a target."""
+    from mohaq.tools.completion import complete_target
+
+    return complete_target(incomplete)
+
+
+def model_words(incomplete: str) -> list[str]:
+    """What the shell may offer for a model."""
+    from mohaq.tools.completion import complete_model
+
+    return complete_model(incomplete)
+
+
+def program_words(incomplete: str) -> list[str]:
+    """What the shell may offer for a program or a compiled folder."""
+    from mohaq.tools.completion import complete_program
+
+    return complete_program(incomplete)
+
+
+def compiled_words(incomplete: str) -> list[str]:
+    """What the shell may offer for a compiled folder."""
+    from mohaq.tools.completion import complete_compiled
+
+    return complete_compiled(incomplete)
+
+
+def pass_words(incomplete: str) -> list[str]:
+    """What the shell may offer for a pass."""
+    from mohaq.tools.completion import complete_pass
+
+    return complete_pass(incomplete)

@@ -6,39 +6,43 @@ from typing import Annotated
 
 import typer
 
+from mohaq.tools.commands.options import pass_words
+
 
 def passes(
-    name: Annotated[str | None, typer.Argument(help="A pass to show in full.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(autocompletion=pass_words, help="A pass to show in full.")
+    ] = None,
 ) -> None:
     """List the passes of `mohaq-opt`, or show one with its options.
 
     Example:  mohaq passes calibrate
     """
-    import inspect
-
-    from xdsl.passes import get_pass_option_infos
-
     from mohaq.compiler.diagnostics import MohaqError, did_you_mean
+    from mohaq.tools.boundary import print_error
+    from mohaq.tools.catalogue import all_passes
     from mohaq.tools.console import say, table
-    from mohaq.tools.pipelines import all_passes
 
     found = all_passes()
     if name is None:
-        rows = []
-        for key, load in found.items():
-            kind = load()
-            options = ", ".join(o.name for o in get_pass_option_infos(kind))
-            rows.append((key, (inspect.getdoc(kind) or "").partition("\n")[0], options))
+        rows = [
+            (one.name, one.summary, ", ".join(o.name for o in one.options))
+            for one in found.descriptions()
+        ]
         table("Passes", ("pass", "what it does", "options"), rows, text=3)
+        for plugin, reason in found.broken.items():
+            print_error(f"{plugin}: {reason}", "unusable")
         return
     if name not in found:
         raise MohaqError(f"no pass '{name}'", hint=did_you_mean(name, found))
-    kind = found[name]()
-    say(f"{name}  ({kind.__module__})", style="bold")
-    say(inspect.getdoc(kind) or "")
-    infos = get_pass_option_infos(kind)
-    if infos:
-        rows = [(o.name, o.expected_type, o.default_value or "(required)") for o in infos]
+    about = found.describe(name)
+    say(f"{name}  ({about.module})", style="bold")
+    say(about.doc)
+    if about.options:
+        rows = [(o.name, o.kind, o.default or "(required)") for o in about.options]
         table("Options", ("option", "type", "default"), rows, text=3)
-    example = ",".join(f"{o.name}=..." for o in infos[:1])
-    say(f'mohaq-opt program.mlir -p "{name}{{{example}}}"' if example else f"-p {name}")
+    needed = [o.name for o in about.options if o.default is None] or [
+        o.name for o in about.options[:1]
+    ]
+    given = " ".join(f"{option}=..." for option in needed)
+    say(f'mohaq-opt program.mlir -p "{name}{{{given}}}"' if given else f"-p {name}")

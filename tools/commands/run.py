@@ -7,9 +7,13 @@ from typing import Annotated
 
 import typer
 
+from mohaq.tools.commands.options import compiled_words
+
 
 def run(
-    folder: Annotated[Path, typer.Argument(help="A compiled folder.")],
+    folder: Annotated[
+        Path, typer.Argument(autocompletion=compiled_words, help="A compiled folder.")
+    ],
     data: Annotated[
         str | None, typer.Option("--data", "-d", help="Data to run, e.g. speech:test.")
     ] = None,

@@ -20,10 +20,19 @@ def search(
     model: Annotated[
         str,
         typer.Argument(
-            help="Built-in model (speech, speech-lstm, speech-gru, vowels), program folder, .mlir or .pt2."
+            autocompletion=common.model_words,
+            help="Built-in model (speech, speech-lstm, speech-gru, vowels), program folder, .mlir or .pt2.",
         ),
     ],
-    target: Annotated[str, typer.Option("--target", "-t", help="Target name or target .toml.")],
+    target: Annotated[
+        str,
+        typer.Option(
+            "--target",
+            "-t",
+            autocompletion=common.target_words,
+            help="Target name or target .toml.",
+        ),
+    ],
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Run folder; an interrupted run resumes.")
     ],
@@ -164,7 +173,7 @@ def search(
     from mohaq.tools.beacons import BeaconArguments, beacon_search
     from mohaq.tools.console import progress_line, say
     from mohaq.tools.front import print_front
-    from mohaq.tools.sources import VALIDATION, calibrated_model, load_data
+    from mohaq.tools.sources import VALIDATION, calibrated_model, load_data, model_name
     from mohaq.tools.watch import resumable, watch_search
 
     frozen = dict(_frozen(text) for text in freeze or ())
@@ -218,7 +227,7 @@ def search(
             memory_bytes=cache,
             constraints=Constraints(max_error, max_size),
             observer=observer,
-            name=model,
+            name=model_name(model),
             beacons=retrained,
             early_stop=early_stop,
             tell=lambda text: say(f"  {text}"),

@@ -6,10 +6,15 @@ from typing import Annotated
 
 import typer
 
+from mohaq.tools.commands.options import target_words
+
 
 def targets(
     name: Annotated[
-        str | None, typer.Argument(help="A target, or a target .toml, to show in full.")
+        str | None,
+        typer.Argument(
+            autocompletion=target_words, help="A target, or a target .toml, to show in full."
+        ),
     ] = None,
 ) -> None:
     """List the machines that programs can be compiled for, or show one with its constants.

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from mohaq.tools.commands.options import model_words, target_words
+
 _RETRAIN = "Retrain (--from)"
 
 
@@ -26,6 +28,7 @@ def train(
         str | None,
         typer.Option(
             "--from",
+            autocompletion=model_words,
             metavar="MODEL",
             help="Retrain this model (built-in name or program folder) at given bits.",
             rich_help_panel=_RETRAIN,
@@ -69,7 +72,13 @@ def train(
     ] = None,
     target: Annotated[
         str | None,
-        typer.Option("--target", "-t", help="Obey its rules.", rich_help_panel=_RETRAIN),
+        typer.Option(
+            "--target",
+            "-t",
+            autocompletion=target_words,
+            help="Obey its rules.",
+            rich_help_panel=_RETRAIN,
+        ),
     ] = None,
     batch: Annotated[
         int | None, typer.Option("--batch", help="Sequences.", rich_help_panel=_RETRAIN)

@@ -12,6 +12,7 @@ import numpy as np
 from mohaq.backends.base import Options, Workload
 from mohaq.backends.registry import find_target
 from mohaq.compiler.analysis.storage import calibrated_table
+from mohaq.compiler.assignment import bits_text
 from mohaq.compiler.data import Dataset
 from mohaq.compiler.files import dump_json, write_text
 from mohaq.compiler.metrics import get_metric
@@ -28,7 +29,7 @@ from mohaq.compiler.search.scoring import score
 from mohaq.compiler.search.search import run_search
 from mohaq.compiler.search.settings import Constraints, SearchSettings
 from mohaq.tools.console import error_name, progress_line, say, table
-from mohaq.tools.front import bits_text, print_front
+from mohaq.tools.front import print_front
 from mohaq.tools.measure import errors, float_outputs
 from mohaq.tools.report.load import load_report
 from mohaq.tools.report.page import write_report

@@ -8,7 +8,7 @@ from mohaq.tools.support.probe import Cell, Row
 
 HEAD = """# What is supported
 
-<!-- Written by `mohaq support --write docs/support.md`; do not edit. -->
+<!-- Written by `mohaq support --write`, in docs/ by `make reference`; do not edit. -->
 
 Every field was found by trying: a small program of the operation was run by the float
 interpreter, converted to torch.fx and ONNX and compared with it, compiled for each target, and the

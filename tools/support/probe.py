@@ -61,12 +61,22 @@ def targets() -> list[tuple[Backend, Target]]:
     return [(b, b.load_target(b.targets()[0])) for b in good.values()]
 
 
-def probe(forms: Sequence[Form]) -> Iterator[Row]:
-    """A row for each form, which is run, converted, and compiled and run on every backend."""
+def shipped() -> list[tuple[Backend, Target]]:
+    """Those of this package's backends alone."""
+    return [m for m in targets() if type(m[0]).__module__.startswith("mohaq.backends.")]
+
+
+def probe(
+    forms: Sequence[Form], machines: Sequence[tuple[Backend, Target]] | None = None
+) -> Iterator[Row]:
+    """A row for each form, which is run, converted, and compiled and run on targets.
+
+    Without `machines` these are the first of every installed backend.
+    """
     from mohaq.compiler.frontends.onnx import supported as onnx_names
     from mohaq.compiler.frontends.pytorch import supported as torch_names
 
-    machines = targets()
+    machines = targets() if machines is None else machines
     for form in forms:
         program = form.program()
         cells = {

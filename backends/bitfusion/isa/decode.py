@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from mohaq.backends.bitfusion.isa.encode import (
     HEADER_WORDS,
@@ -80,16 +80,38 @@ def decode(words: Sequence[int]) -> list[Instruction]:
     Raises:
         MohaqError: an unknown code, a field out of range, bits set that must be 0.
     """
+    return [instruction for _, instruction in stream(words)]
+
+
+def stream(words: Sequence[int], first: int = 0) -> Iterator[tuple[int, Instruction]]:
+    """Instructions from a word on, each with its address, decoded as they are asked for.
+
+    Raises:
+        MohaqError: as `decode`.
+    """
     reader = _Reader(words)
-    found: list[Instruction] = []
+    reader.at = first
     while reader.at < len(words):
         start = reader.at
         instruction = _one(reader)
         # The encoding is canonical: what does not encode back was not written by us.
         if encode(instruction) != [int(w) for w in words[start : reader.at]]:
             raise reader.fail(f"'{type(instruction).__name__}' has bits that must be 0")
-        found.append(instruction)
-    return found
+        yield start, instruction
+
+
+def check_header(words: Sequence[int]) -> None:
+    """Check magic, version and length of a whole program.
+
+    Raises:
+        MohaqError: one of them is wrong.
+    """
+    if len(words) < HEADER_WORDS or words[0] & 0xFFFF0000 != MAGIC:
+        raise MohaqError("not a Bit Fusion program of mohaq")
+    if words[0] & 0xFFFF != ISA_VERSION:
+        raise MohaqError(f"instruction set version {words[0] & 0xFFFF}, expected {ISA_VERSION}")
+    if words[1] != len(words):
+        raise MohaqError(f"the program has {len(words)} words, its header says {words[1]}")
 
 
 def decode_program(words: Sequence[int]) -> tuple[list[Instruction], list[int]]:
@@ -98,12 +120,7 @@ def decode_program(words: Sequence[int]) -> tuple[list[Instruction], list[int]]:
     Raises:
         MohaqError: wrong magic, version or length, or a malformed instruction.
     """
-    if len(words) < HEADER_WORDS or words[0] & 0xFFFF0000 != MAGIC:
-        raise MohaqError("not a Bit Fusion program of mohaq")
-    if words[0] & 0xFFFF != ISA_VERSION:
-        raise MohaqError(f"instruction set version {words[0] & 0xFFFF}, expected {ISA_VERSION}")
-    if words[1] != len(words):
-        raise MohaqError(f"the program has {len(words)} words, its header says {words[1]}")
+    check_header(words)
     found = decode(words[HEADER_WORDS:])
     ends: list[int] = []
     at = HEADER_WORDS

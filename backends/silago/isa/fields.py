@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 WORD_BITS = 27
 OPCODE_BITS = 4
@@ -34,7 +35,7 @@ class Field:
         """Number of bits."""
         return self.hi - self.lo + 1
 
-    @property
+    @cached_property
     def largest(self) -> int:
         """Largest raw value."""
         return (1 << self.width) - 1
@@ -49,7 +50,7 @@ class Format:
     max_words: int
     fields: tuple[Field, ...]
 
-    @property
+    @cached_property
     def bits(self) -> int:
         """Bits of the longest form."""
         return self.max_words * WORD_BITS
@@ -57,6 +58,11 @@ class Format:
     def word_of(self, item: Field) -> int:
         """The word that a field lies in."""
         return (self.bits - 1 - item.hi) // WORD_BITS
+
+    @cached_property
+    def free(self) -> tuple[tuple[Field, int], ...]:
+        """Fields that an instruction chooses, each with its word."""
+        return tuple((f, self.word_of(f)) for f in self.fields if not f.fixed)
 
 
 DPU_MODES = (

@@ -131,9 +131,7 @@ class Instruction:
         Raises:
             MohaqError: a field is out of range, or needs a word that `extra` leaves out.
         """
-        for item in self.format.fields:
-            if item.fixed:
-                continue
+        for item, _ in self.format.free:
             value = getattr(self, item.name)
             if isinstance(value, bool) or not isinstance(value, int):
                 raise MohaqError(f"field '{item.name}' of {self.NAME} must be a whole number")
@@ -141,14 +139,15 @@ class Instruction:
                 raise MohaqError(
                     f"field '{item.name}' of {self.NAME} must be 0..{item.largest}, got {value}"
                 )
-        for item in self.format.fields:
-            if item.fixed or self.format.word_of(item) < self.words:
-                continue
+        words = self.words
+        if words == self.format.max_words:
+            return
+        for item, word in self.format.free:
             value = getattr(self, item.name)
-            if value != item.default:
+            if word >= words and value != item.default:
                 raise MohaqError(
-                    f"field '{item.name}' of {self.NAME} needs word {self.format.word_of(item)}",
-                    why=f"extra = {self.words - 1} leaves it out and it is {value}",
+                    f"field '{item.name}' of {self.NAME} needs word {word}",
+                    why=f"extra = {words - 1} leaves it out and it is {value}",
                 )
 
 

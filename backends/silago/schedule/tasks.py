@@ -16,7 +16,6 @@ from mohaq.backends.silago.isa.instructions import Instruction
 from mohaq.backends.silago.machine import Fabric
 from mohaq.backends.silago.port import Port
 from mohaq.backends.silago.schedule.layout import CHUNK, Layout, MatrixRun, layout
-from mohaq.backends.silago.schedule.line import words_of
 from mohaq.backends.silago.schedule.matrix import FIRST_ROWS, matrix_program
 from mohaq.backends.silago.schedule.passes import (
     NACU_MODES,
@@ -45,7 +44,7 @@ class Code:
     @property
     def words(self) -> int:
         """Cycles to load them: cells of one row have one program."""
-        return sum(len(words_of(p)) for p in self.rows.values())
+        return sum(i.words for p in self.rows.values() for i in p)
 
     def cycles(self, fabric: Fabric) -> int:
         """Edges of a run: the last HALT."""

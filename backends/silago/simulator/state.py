@@ -135,4 +135,14 @@ class Run:
 def sorted_rows(rows: Any, width: int) -> Ints:
     """Log entries as a sorted array [N, width]."""
     array = np.array(rows, dtype=np.int64).reshape(-1, width)
-    return array[np.lexsort(array.T[::-1])]
+    if not len(array):
+        return array
+    low, high = array.min(axis=0).tolist(), array.max(axis=0).tolist()
+    bits = [(last - first).bit_length() for first, last in zip(low, high, strict=True)]
+    if sum(bits) > 62:
+        return array[np.lexsort(array.T[::-1])]
+    # One number a row: logs come nearly sorted, and then this sort is quick.
+    key = np.zeros(len(array), dtype=np.int64)
+    for column, first, count in zip(array.T, low, bits, strict=True):
+        key = key << count | (column - first)
+    return array[np.argsort(key, kind="stable")]

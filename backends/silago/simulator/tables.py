@@ -58,7 +58,7 @@ def table_of(words: tuple[int, ...], row: int, col: int, fabric: Fabric) -> Ints
     table[:, WORDS] = 1
     for pc in range(len(words)):
         try:
-            instruction = decode(words[pc : pc + length(words[pc])])
+            instruction = _decoded(words[pc : pc + length(words[pc])])
         except MohaqError:
             table[pc, FAULT], table[pc, VALUE] = Fault.NO_INSTRUCTION, pc
             continue
@@ -68,6 +68,10 @@ def table_of(words: tuple[int, ...], row: int, col: int, fabric: Fabric) -> Ints
             _fill(table[pc], instruction, row, col, fabric)
     table.setflags(write=False)
     return table
+
+
+_decoded = lru_cache(maxsize=4096)(decode)
+"""Programs of cells share most of their instructions."""
 
 
 def _fill(line: Ints, i: isa.Instruction, row: int, col: int, fabric: Fabric) -> None:

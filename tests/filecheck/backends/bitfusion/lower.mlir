@@ -1,4 +1,5 @@
 // RUN: mohaq-opt %s -p "lower-to-bitfusion{target=bitfusion-e max_rows=100}" | filecheck %s
+// RUN: mohaq-opt %s -p "lower-to-bitfusion{max_rows=100 prefer=balanced}" | filecheck %s
 // RUN: mohaq-opt %s -p "lower-to-bitfusion{target=bitfusion-e max_rows=100}" -o %t/low.mlir
 
 // A product, its bias and its rounding become one block; nothing else is needed.

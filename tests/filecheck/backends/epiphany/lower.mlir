@@ -1,4 +1,5 @@
 // RUN: mohaq-opt %s -p "lower-to-epiphany{target=epiphany-e16}" | filecheck %s
+// RUN: mohaq-opt %s -p "lower-to-epiphany{prefer=energy}" | filecheck %s
 // RUN: mohaq-opt %s -p "lower-to-epiphany{target=epiphany-e16}" -o %t/low.mlir
 
 // The program stays; its schedule stands beside it.

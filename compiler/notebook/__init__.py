@@ -1,0 +1,1 @@
+"""How objects show themselves in notebooks. Names come from models, so all text is escaped."""
