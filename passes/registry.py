@@ -42,8 +42,10 @@ MODULES: Mapping[str, str] = {
 FROM_XDSL: Mapping[str, tuple[str, str]] = {
     "canonicalize": (
         "xdsl.transforms.canonicalize",
-        "Apply the canonicalization patterns of all operations until none matches.\n\n"
-        "Ours remove moves that cancel, biases of zeros and clamps that do nothing.",
+        (
+            "Apply the canonicalization patterns of all operations until none matches.\n\n"
+            "Ours remove moves that cancel, biases of zeros and clamps that do nothing."
+        ),
     ),
     "cse": (
         "xdsl.transforms.common_subexpression_elimination",

@@ -20,6 +20,7 @@ stand in braces with blanks between them, lists have commas, names may have hyph
 A backend of yours adds its own; they are not on this page.
 """
 
+
 def tree_passes() -> dict[str, type[ModulePass]]:
     """Passes of this package, by name; those of installed plug-ins are left out."""
     found = {name: load() for name, load in core_passes().items()}
