@@ -23,7 +23,7 @@ from mohaq.backends.bitfusion.isa.encode import encode_all, header
 from mohaq.backends.bitfusion.isa.instructions import BlockEnd, Hold, Instruction
 from mohaq.backends.bitfusion.machine import machine_of
 from mohaq.backends.bitfusion.module import read_module
-from mohaq.backends.bitfusion.schedule.counts import count_block
+from mohaq.backends.bitfusion.schedule.counts import count_block, walk_block
 from mohaq.compiler.analysis.layers import layer_table
 from mohaq.compiler.assignment import Slot
 from mohaq.compiler.diagnostics import MohaqError
@@ -147,6 +147,47 @@ def test_chained_or_not(
         assert joules(ours, machine) <= joules(apart, machine)
         for name in ("array_cycles", "ppu_cycles", "ppu_ops", "macs"):
             assert ours[INDEX[name]] == apart[INDEX[name]]
+
+
+WIDE_SPEC = st.builds(
+    Spec,
+    st.sampled_from(["fc", "sru"]),
+    st.integers(8, 130),
+    st.sampled_from([4, 8, 16]),
+    st.sampled_from([4, 8, 16]),
+    st.sampled_from(["forward", "bidirectional"]),
+)
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    st.lists(WIDE_SPEC, min_size=1, max_size=3),
+    st.data(),
+    st.sampled_from([1, 7, 20, 100]),
+    st.sampled_from(["bitfusion-e", "bitfusion-s"]),
+)
+def test_fewer_bits_never_cost_more(
+    specs: list[Spec], data: st.DataObject, steps: int, name: str
+) -> None:
+    """Of whole programs with what stays on chip, up to the first fill of the blocks."""
+    target = BACKEND.load_target(name)
+    machine = machine_of(target)
+    place = data.draw(st.integers(0, len(specs) - 1))
+    one = specs[place]
+    field = data.draw(st.sampled_from(["a", "w"]))
+    narrow = [
+        *specs[:place],
+        replace(one, **{field: getattr(one, field) // 2}),
+        *specs[place + 1 :],
+    ]
+    spent: list[int] = []
+    for these in (specs, narrow):
+        legal = BACKEND.legalize(qnn_program(9, these, 0), target)
+        blocks = read_module(BACKEND.lower(legal, target, Options()).module).blocks
+        slots = [walk_block(block, Workload(steps), machine)[1].length for block in blocks]
+        spent.append(sum(int(s.sum()) for s in slots))
+    fill = sum(int(s[:2].sum()) for s in slots)
+    assert spent[1] <= spent[0] + fill
 
 
 def emitted(folder: Path) -> tuple[list[list[Instruction]], list[np.ndarray]]:
