@@ -3,11 +3,16 @@
 A layer's blocks depend on its shape, its two widths and on how its input is and its result will
 be held (`passes/lower_to_qnn`), so a table row holds the counts of all its blocks. The blocks
 are made by the lowering itself from a template of the layer's `qnn` code without data.
+What stays on chip between two layers follows from both rows, what stays inside a layer from its
+row and its two borders (`schedule/chain`).
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +20,26 @@ import numpy.typing as npt
 from mohaq.backends.base import CostModel, FloatArray, GeneSpace, IntArray, Options, Workload
 from mohaq.backends.bitfusion.counters import COUNTERS, joules, seconds
 from mohaq.backends.bitfusion.isa.blocks import Block
-from mohaq.backends.bitfusion.lowering.build import DEFAULT_MAX_ROWS, build
+from mohaq.backends.bitfusion.lowering.build import (
+    DEFAULT_MAX_ROWS,
+    Lowered,
+    Port,
+    build_apart,
+)
 from mohaq.backends.bitfusion.lowering.cell_template import CELLS, cell_template
+from mohaq.backends.bitfusion.lowering.chain import candidates
 from mohaq.backends.bitfusion.lowering.template import template
 from mohaq.backends.bitfusion.machine import Machine
 from mohaq.backends.bitfusion.options import check_options
+from mohaq.backends.bitfusion.schedule.chain import (
+    LayerChain,
+    Place,
+    Value,
+    agree,
+    hold,
+    layer_chain,
+    moved,
+)
 from mohaq.backends.bitfusion.schedule.counts import count_block
 from mohaq.compiler.analysis.layers import Layer, LayerTable
 from mohaq.compiler.assignment import Slot
@@ -67,6 +87,11 @@ class _Row:
     size: int
     tables: dict[str, int]
     """Bytes of the tables by name."""
+    chain: LayerChain
+
+
+Border = tuple[Place | None, Place | None]
+"""Where a layer's input and its result stay on chip."""
 
 
 class BitfusionCosts(CostModel):
@@ -77,8 +102,18 @@ class BitfusionCosts(CostModel):
         self.space = space
         self.machine = machine
         self._rows: dict[tuple[str, Key, str], _Row] = {}
-        self._counts: dict[tuple[str, Key, str, Workload], npt.NDArray[np.int64]] = {}
+        self._counts: dict[tuple[Any, ...], npt.NDArray[np.int64]] = {}
         self._direct = {t.direct: t.name for t in table if t.direct is not None}
+        readers = Counter(t.source for t in table)
+        # A result that one layer reads, the next one, may stay on chip for it.
+        self._chained = {
+            front.name
+            for front, back in pairwise(table)
+            if back.source == front.name
+            and readers[front.name] == 1
+            and not front.returned
+            and not _is_padded(front)
+        }
 
     def cost(
         self, genomes: npt.ArrayLike, workload: Workload, options: Options
@@ -110,18 +145,39 @@ class BitfusionCosts(CostModel):
         total = np.zeros((number, len(COUNTERS)), dtype=np.int64)
         size = np.zeros(number, dtype=np.int64)
         tables: dict[str, int] = {}
-        for layer in self.table:
-            keys = self._keys(layer, widths, number)
-            unique, inverse = np.unique(keys, axis=0, return_inverse=True)
-            rows = [_key(one, carried=workload.carried_state) for one in unique]
-            counts = [self.counts(layer, key, workload, options) for key in rows]
-            held = [self.row(layer, key, options) for key in rows]
+        keys = [self._keys(layer, widths, number) for layer in self.table]
+        for place, layer in enumerate(self.table):
+            # Costs of a layer depend on its own widths and, by what stays on chip, on those of
+            # the layers in front of it and behind it.
+            around = keys[max(0, place - 1) : place + 2]
+            unique, inverse = np.unique(np.hstack(around), axis=0, return_inverse=True)
+            counts, sizes = [], []
+            for one in unique:
+                found = [
+                    _key(part, carried=workload.carried_state)
+                    for part in np.split(one, len(around))
+                ]
+                mine = found[min(place, 1)]
+                border = self._border(place, found, options)
+                counts.append(self.counts(layer, mine, border, workload, options))
+                row = self.row(layer, mine, options)
+                sizes.append(row.size)
+                # All layers look functions up in the same tables.
+                tables |= row.tables
             total += np.stack(counts)[inverse.reshape(-1)]
-            size += np.array([r.size for r in held], dtype=np.int64)[inverse.reshape(-1)]
-            # All layers look functions up in the same tables.
-            for one in held:
-                tables |= one.tables
+            size += np.array(sizes, dtype=np.int64)[inverse.reshape(-1)]
         return total, size + sum(tables.values())
+
+    def _border(self, place: int, keys: list[Key], options: Options) -> Border:
+        """Where input and result of layer `place` stay; keys of it and its neighbours."""
+        layers = self.table.layers[max(0, place - 1) : place + 2]
+        rows = [self.row(t, k, options) for t, k in zip(layers, keys, strict=True)]
+        found = [
+            agree(front.chain, back.chain) if layer.name in self._chained else None
+            for layer, (front, back) in zip(layers, pairwise(rows), strict=False)
+        ]
+        before = found.pop(0) if place else None
+        return before, found[0] if found else None
 
     def _keys(self, layer: Layer, widths: dict[Slot, IntArray], number: int) -> IntArray:
         """[N, 6]: the widths of `Key` for each genome."""
@@ -137,28 +193,52 @@ class BitfusionCosts(CostModel):
         return np.stack([a, w, out, stored, *inner], axis=1)
 
     def row(self, layer: Layer, key: Key, options: Options) -> _Row:
-        """Blocks and size of a layer at given widths."""
+        """Blocks and size of a layer at given widths, and what may stay on chip beside them."""
         place = (layer.name, key, options.prefer)
         if place not in self._rows:
             program = _template(layer, key)
-            made = build(program, self.machine, options.prefer, DEFAULT_MAX_ROWS)
+            made = build_apart(program, self.machine, options.prefer, DEFAULT_MAX_ROWS)
             held = [r for r in made.regions if r.constant]
+            (x, *_), (result, *_) = made.inputs, made.outputs
+            given = layer.source in self._chained
+            chain = layer_chain(
+                made.blocks,
+                [v for v in candidates(made.regions, made.ports) if moved(made.blocks, v)],
+                self.machine,
+                before=_value(made, x) if given else None,
+                after=_value(made, result) if layer.name in self._chained else None,
+            )
             self._rows[place] = _Row(
                 made.blocks,
                 sum(-(-r.bits // 8) for r in held if not r.table),
                 {r.name: -(-r.bits // 8) for r in held if r.table},
+                chain,
             )
         return self._rows[place]
 
     def counts(
-        self, layer: Layer, key: Key, workload: Workload, options: Options
+        self, layer: Layer, key: Key, border: Border, workload: Workload, options: Options
     ) -> npt.NDArray[np.int64]:
-        """Counts [len(COUNTERS)] of a layer at given widths."""
-        place = (layer.name, key, options.prefer, workload)
+        """Counts [len(COUNTERS)] of a layer at given widths and borders."""
+        rows = workload.frames * workload.batch
+        stays = tuple(None if p is None else (p.pad, rows <= p.rows) for p in border)
+        place = (layer.name, key, options.prefer, workload, stays)
         if place not in self._counts:
-            blocks = self.row(layer, key, options).blocks
+            row = self.row(layer, key, options)
             found = np.zeros(len(COUNTERS), dtype=np.int64)
-            for block in blocks:
+            for block in hold(row.blocks, row.chain.places(*border), DEFAULT_MAX_ROWS):
                 found += count_block(block, workload, self.machine)
             self._counts[place] = found
         return self._counts[place]
+
+
+def _value(made: Lowered, port: Port) -> Value:
+    """The argument or result of a program as a value between blocks."""
+    at = port.views[0].address
+    region = next(r for r in made.regions if r.address <= at < r.address + r.bits)
+    return Value(region.address, region.pitch)
+
+
+def _is_padded(layer: Layer) -> bool:
+    """Whether a layer's result lies among the zeros of a projection (docs/targets/bitfusion.md)."""
+    return layer.projected and layer.directions == 1 and layer.recurrent_inputs != layer.hidden

@@ -24,6 +24,7 @@ COUNTERS = (
     "ppu_ops",
     "dram_read_bits",
     "dram_write_bits",
+    "chip_bits",
     "ibuf_read_bits",
     "ibuf_write_bits",
     "wbuf_read_bits",
@@ -34,7 +35,8 @@ COUNTERS = (
     "pbuf_write_bits",
 )
 """All counters. `macs` are products of whole operands in passes of at most 8x8 bits;
-`mac_passes` are multiply-accumulate instructions executed on a tile."""
+`mac_passes` are multiply-accumulate instructions executed on a tile; `chip_bits` are moved
+between scratchpads instead of DRAM (they count at both as well)."""
 
 INDEX = {name: position for position, name in enumerate(COUNTERS)}
 

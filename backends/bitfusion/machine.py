@@ -61,6 +61,15 @@ class Machine:
         return self.whole("dram_bits_per_cycle")
 
     @property
+    def path(self) -> int:
+        """Bits per cycle between scratchpads (assumed).
+
+        What they take from the DRAM port or, if that is more, what IBUF gives the array: 32 bits
+        a row (published simulator).
+        """
+        return max(self.port, 32 * self.rows)
+
+    @property
     def lanes(self) -> int:
         """Elements that the post-processing unit handles per cycle and operation."""
         return self.whole("ppu_lanes")

@@ -22,8 +22,10 @@ from mohaq.backends.bitfusion.schedule.counts import Counts, Slots, walk_block
 NOMINAL_FRAMES = 100
 """Steps of the run that a report shows; fewer where a program was laid out for fewer rows."""
 
-UNITS = ("array", "ppu", "port")
-TITLES = {"array": "array", "ppu": "post-processing unit", "port": "DRAM port"}
+UNITS = ("array", "ppu", "port", "path")
+TITLES = {
+    "array": "array", "ppu": "post-processing unit", "port": "DRAM port", "path": "chip path",
+}  # fmt: skip
 LONGEST = 4000
 """Slots of a block that the timeline shows; longer blocks say that they go on."""
 
@@ -94,6 +96,7 @@ def report(workload: Workload, run: Sequence[Shown], machine: Machine) -> dict[s
                 "limited_by_cycles": limits,
                 "array_stalls": max(0, one.cycles - array) if peak else None,
                 "dram_bits": _dram(one),
+                "chip_bits": int(one.counts[INDEX["chip_bits"]]),
                 "macs": macs,
             }
         )
@@ -120,13 +123,15 @@ def timeline(run: Sequence[Shown]) -> dict[str, Any]:
         {"ph": "M", "name": "thread_name", "pid": 0, "tid": n, "args": {"name": TITLES[unit]}}
         for n, unit in enumerate(UNITS)
     ]
-    events.append({"ph": "M", "name": "thread_name", "pid": 0, "tid": 3, "args": {"name": "block"}})
+    events.append(
+        {"ph": "M", "name": "thread_name", "pid": 0, "tid": len(UNITS), "args": {"name": "block"}}
+    )
     start = 0
     for one in run:
         facts = {"cycles": one.cycles, "slots": len(one.slots.length)}
         if len(one.slots.length) > LONGEST:
             facts["slots shown"] = LONGEST
-        events.append(_event(one.title(), 3, start, one.cycles, facts))
+        events.append(_event(one.title(), len(UNITS), start, one.cycles, facts))
         at = start
         for slot, length in enumerate(one.slots.length[:LONGEST].tolist()):
             for n, unit in enumerate(UNITS):

@@ -42,7 +42,7 @@ class Layer:
     H), so the product is [T*B, window * inputs] x [window * inputs, outputs]. `source` is the
     layer that computes its input (None: the program's input). `direct` names the one layer whose
     input grid the result is stored in; None means that the result is stored in a 16-bit grid of
-    its own (rule in `storage_consumer`).
+    its own (rule in `storage_consumer`). `returned`: the program returns the result.
 
     The product inside the recurrence, of all directions together, has `recurrent_outputs` rows
     (D * gates * H) of `recurrent_inputs` values (P: the channels of h of one direction); both
@@ -77,6 +77,7 @@ class Layer:
     clipped: bool = False
     fixed: tuple[str, ...] = ()
     unit: tuple[str, ...] = ()
+    returned: bool = False
 
     @property
     def width(self) -> int:
@@ -208,6 +209,7 @@ def _row(op: LayerOp) -> Layer:
         direct=consumer.label if consumer else None,
         bias=True,
         table_points=form_of(op).points,
+        returned=any(isinstance(u.operation, ReturnOp) for u in op.results[0].uses),
     )
     match op:
         case LinearOp():

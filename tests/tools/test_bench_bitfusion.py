@@ -14,7 +14,7 @@ def test_the_network_has_the_papers_products() -> None:
 
 @pytest.mark.parametrize("target", ["bitfusion-e", "bitfusion-s"])
 def test_figures_are_consistent(target: str) -> None:
-    lines = {str(x["bits"]): x for x in measure(target, 20)}
+    lines = {str(x["bits"]): x for x in measure(target, 100)}
     assert lines["16"]["true"] == lines["16"]["paper"] == 1
     assert lines["2"]["paper"] == 64
     for line in lines.values():

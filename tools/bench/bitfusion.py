@@ -47,7 +47,7 @@ def network() -> LayerTable:
         layers.append(
             Layer(
                 name, "sru", PROJECTION if number else FEATURES, 6 * HIDDEN, ("weight", "input"),
-                source, None, bias=False, hidden=HIDDEN, directions=2, gates=3,
+                source, None, bias=True, hidden=HIDDEN, directions=2, gates=3,
                 functions=("sigmoid", "identity"),
             )
         )  # fmt: skip

@@ -6,7 +6,8 @@ Draws networks of one to three layers (SRU, LSTM, GRU, either direction or both,
 a linear one at the end, weights at random, and an assignment of 2, 4, 8 or 16 bits for every slot;
 runs 1, 7 and 100 steps in turn. Every pair must agree: outputs with the integer reference bit by
 bit, the counters of the run with the estimate, latency, energy and size of the search's cost
-model with both. Prints a line for each kind of network; exit 1 if any pair differs.
+model with both. Prints a line for each kind of network with the pairs that kept values on chip
+and those that kept some between layers; exit 1 if any pair differs.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from rich.progress import track
 
 from mohaq.backends.base import IllegalAssignment, Options, Target, Workload
 from mohaq.backends.bitfusion import BACKEND
+from mohaq.backends.bitfusion.module import read_module
 from mohaq.compiler.analysis.storage import calibrated_table
 from mohaq.compiler.dialects import nn
 from mohaq.compiler.interpreters.integer import run_integer
@@ -79,8 +81,13 @@ def network(rng: Generator) -> tuple[Program, str, int]:
     return net.finish([net.add(nn.LinearOp("fc", x, last))]), "+".join(kinds), features
 
 
-def differences(program: Program, features: int, target: Target, steps: int, rng: Generator) -> str:
-    """What disagrees for one random assignment; empty when nothing does."""
+def differences(
+    program: Program, features: int, target: Target, steps: int, rng: Generator
+) -> tuple[str, bool, bool]:
+    """What disagrees for one random assignment; empty when nothing does.
+
+    With it whether values stayed on chip, and whether some did between layers.
+    """
     data = rng.normal(size=(max(steps, 16), 1, features)).astype(np.float32)
     calibrate(program, [data[:, 0]])
     calibrated = BACKEND.obeyed(calibrated_table(program), target)
@@ -109,7 +116,18 @@ def differences(program: Program, features: int, target: Target, steps: int, rng
     told = (cost["latency"][0], cost["energy"][0], cost["size"][0])
     if told != (estimate.total.seconds, estimate.total.joules, estimate.size_bytes):
         found.append("cost")
-    return ", ".join(found)
+    kept = run.measured.total.counters["chip_bits"] > 0
+    return ", ".join(found), kept, _crosses(lowered, steps)
+
+
+def _crosses(lowered: Program, rows: int) -> bool:
+    """Whether a value stays on chip from one layer to the next in a run of so many rows."""
+    homes: dict[int, set[int]] = {}
+    for block in read_module(lowered.module).blocks:
+        for hold in block.holds:
+            if rows <= hold.rows:
+                homes.setdefault(hold.address, set()).add(block.layer)
+    return any(len(layers) > 1 for layers in homes.values())
 
 
 def main() -> None:
@@ -123,21 +141,27 @@ def main() -> None:
     rng = np.random.default_rng(given.seed)
     agreed: Counter[str] = Counter()
     lost: Counter[str] = Counter()
+    kept: Counter[str] = Counter()
+    crossed: Counter[str] = Counter()
     illegal = 0
     for number in track(range(given.pairs), "networks and assignments"):
         program, kinds, features = network(rng)
         try:
-            what = differences(program, features, target, STEPS[number % len(STEPS)], rng)
+            steps = STEPS[number % len(STEPS)]
+            what, held, across = differences(program, features, target, steps, rng)
         except IllegalAssignment:
             illegal += 1
             continue
         (lost if what else agreed)[kinds] += 1
+        kept[kinds] += held
+        crossed[kinds] += across
         if what:
             print(f"{kinds}: {what} differ")
-    rows = [[kind, str(agreed[kind]), str(lost[kind])] for kind in sorted({*agreed, *lost})]
-    rows.append(["all", str(sum(agreed.values())), str(sum(lost.values()))])
+    columns = (agreed, lost, kept, crossed)
+    rows = [[kind, *(str(c[kind]) for c in columns)] for kind in sorted({*agreed, *lost})]
+    rows.append(["all", *(str(sum(c.values())) for c in columns)])
     title = f"{given.pairs} pairs on {given.target}, {illegal} of them illegal"
-    table_of(title, ["layers", "agree", "differ"], rows)
+    table_of(title, ["layers", "agree", "differ", "kept", "between layers"], rows)
     sys.exit(1 if lost else 0)
 
 

@@ -17,6 +17,7 @@ from mohaq.backends.bitfusion.dialect.nest import (
     BlockEndOp,
     ComputeOp,
     GenAddrOp,
+    HoldOp,
     LdMemOp,
     LoopOp,
     PostStartOp,
@@ -45,6 +46,7 @@ from mohaq.backends.bitfusion.isa import instructions as isa
 
 OP_OF: dict[type[isa.Instruction], type[InstructionOp]] = {
     isa.Setup: SetupOp,
+    isa.Hold: HoldOp,
     isa.LoopOf: LoopOp,
     isa.BaseAddr: BaseAddrOp,
     isa.GenAddr: GenAddrOp,

@@ -47,6 +47,36 @@ class SetupOp(InstructionOp):
 
 
 @irdl_op_definition
+class HoldOp(InstructionOp):
+    """A value that stays on chip while it has at most `rows` rows."""
+
+    name = "bitfusion.hold"
+    pad = prop_def(StringAttr)
+    address = prop_def(Int)
+    pitch = prop_def(Int)
+    rows = prop_def(Int)
+    assembly_format = "$pad `address` $address `pitch` $pitch `rows` $rows attr-dict"
+
+    def __init__(self, i: isa.Hold) -> None:
+        super().__init__(
+            properties={
+                "pad": name_of(i.pad, isa.Pad),
+                "address": number(i.address),
+                "pitch": number(i.pitch),
+                "rows": number(i.rows),
+            }
+        )
+
+    def instruction(self) -> isa.Hold:
+        return isa.Hold(
+            code_of(self.pad, isa.Pad),
+            self.address.value.data,
+            self.pitch.value.data,
+            self.rows.value.data,
+        )
+
+
+@irdl_op_definition
 class LoopOp(InstructionOp):
     """A loop of the nest; the extent of a dynamic one is its maximum."""
 

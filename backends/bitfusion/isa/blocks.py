@@ -17,6 +17,7 @@ from mohaq.backends.bitfusion.isa.instructions import (
     Compute,
     Extent,
     GenAddr,
+    Hold,
     Instruction,
     Kind,
     LdMem,
@@ -80,7 +81,10 @@ class Pass:
 
 @dataclass(frozen=True)
 class Block:
-    """One block; `loads` and `stores` are (stream, loop) pairs."""
+    """One block; `loads` and `stores` are (stream, loop) pairs.
+
+    `holds`: the values that may stay on chip while it runs.
+    """
 
     kind: Kind
     layer: int
@@ -93,11 +97,19 @@ class Block:
     passes: tuple[Pass, ...]
     post_loop: int
     post: tuple[PostOp, ...]
+    holds: tuple[Hold, ...] = ()
 
     @property
     def moves(self) -> tuple[LdMem | StMem, ...]:
         """All transfers."""
         return (*self.loads, *self.stores)
+
+    def hold_of(self, stream: Stream) -> Hold | None:
+        """The value that a stream moves, if it may stay on chip."""
+        for hold in self.holds:
+            if hold.address <= stream.address < hold.address + hold.pitch:
+                return hold
+        return None
 
     @property
     def is_scan(self) -> bool:
@@ -136,6 +148,7 @@ class Block:
     def instructions(self, next_block: int) -> Iterator[Instruction]:
         """The canonical sequence; `next_block` is the word address for block-end."""
         yield Setup(self.kind, self.a_bits, self.w_bits, self.layer)
+        yield from self.holds
         yield from self.loops
         for s in self.streams:
             yield BaseAddr(s.id, s.pad, s.width, int(s.signed), s.address)
@@ -207,6 +220,7 @@ def read_block(given: Sequence[Instruction]) -> Block:
         _passes(given),
         starts[0].loop,
         tuple(i for i in given if isinstance(i, PostOp)),
+        tuple(i for i in given if isinstance(i, Hold)),
     )
     if list(block.instructions(0))[:-1] != list(given):
         raise MohaqError("the instructions of a block are out of order")

@@ -21,6 +21,7 @@ from mohaq.backends.bitfusion.isa.instructions import (
     BlockEnd,
     Compute,
     GenAddr,
+    Hold,
     Instruction,
     LdMem,
     Load,
@@ -63,6 +64,13 @@ class _Reader:
         if value >> 28 == Opcode.WIDE:
             raise self.fail("two wide prefixes in a row")
         return value >> 28, value >> 21 & 127, value >> 16 & 31, high << 16 | (value & 0xFFFF)
+
+    def value(self, what: str) -> int:
+        """The immediate of the value word that belongs to an instruction."""
+        code, _, _, imm = self.next()
+        if code != Opcode.VALUE:
+            raise self.fail(f"{what} must be followed by a value word")
+        return imm
 
     def peek(self) -> int:
         return self.words[self.at] >> 28 if self.at < len(self.words) else -1
@@ -137,10 +145,9 @@ def _one(reader: _Reader) -> Instruction:
             a, w = (0 if not c else 1 << c for c in (spec >> 3, spec & 7))
             return Setup(loop, a, w, imm)
         case Opcode.LOOP:
-            code, _, again, step = reader.next()
-            if code != Opcode.TILE or again != loop:
-                raise reader.fail("a loop must be followed by its tile word")
-            return LoopOf(loop, spec >> 3, spec & 7, imm, step)
+            return LoopOf(loop, spec >> 3, spec & 7, imm, reader.value("a loop"))
+        case Opcode.HOLD:
+            return Hold(spec, imm, reader.value("a hold"), reader.value("a hold"))
         case Opcode.BASE_ADDR:
             exponent = spec >> 2 & 7
             if exponent >= len(WIDTHS):
@@ -187,9 +194,7 @@ def _post(reader: _Reader, function: int, dst: int, imm: int) -> Instruction:
         case Function.SHL:
             return Shl(dst, a, extra)
         case Function.RSUB:
-            code, _, _, constant = reader.next()
-            if code != Opcode.CONST:
-                raise reader.fail("rsub must be followed by its constant")
+            constant = reader.value("rsub")
             half = 1 << (WIDE_BITS - 1)
             return Rsub(dst, a, (constant + half) % (2 * half) - half)
         case Function.SATURATE_U | Function.SATURATE_S:

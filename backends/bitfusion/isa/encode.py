@@ -18,6 +18,7 @@ from mohaq.backends.bitfusion.isa.instructions import (
     BlockEnd,
     Compute,
     GenAddr,
+    Hold,
     Instruction,
     LdMem,
     Load,
@@ -40,7 +41,7 @@ from mohaq.backends.bitfusion.isa.instructions import (
 )
 from mohaq.compiler.diagnostics import MohaqError
 
-ISA_VERSION = 2
+ISA_VERSION = 3
 MAGIC = 0x4D_42_00_00
 """First word of a program: this plus the version; the second word counts the words."""
 
@@ -56,14 +57,14 @@ class Opcode(IntEnum):
     RD_BUF = 3
     WR_BUF = 4
     GEN_ADDR = 5
-    TILE = 6
+    HOLD = 6
     LOOP = 7
     BLOCK_END = 8
     BASE_ADDR = 9
     POST_START = 10
     POST = 11
     COMPUTE = 12
-    CONST = 13
+    VALUE = 13
     SCALE = 14
     WIDE = 15
 
@@ -106,9 +107,14 @@ def _post(function: Function, dst: int, a: int = 0, b: int = 0, extra: int = 0) 
     return word(Opcode.POST, function, dst, a | b << 5 | extra << 10)
 
 
+def _hold(i: Hold) -> list[int]:
+    words = word(Opcode.HOLD, i.pad, 0, i.address)
+    return words + word(Opcode.VALUE, 0, 0, i.pitch) + word(Opcode.VALUE, 0, 0, i.rows)
+
+
 def _loop(i: LoopOf) -> list[int]:
     first = word(Opcode.LOOP, i.level << 3 | i.source, i.id, i.extent)
-    return first + word(Opcode.TILE, 0, i.id, i.step)
+    return first + word(Opcode.VALUE, 0, 0, i.step)
 
 
 def _base(i: BaseAddr) -> list[int]:
@@ -129,7 +135,7 @@ def _bias(i: Bias) -> list[int]:
 
 def _rsub(i: Rsub) -> list[int]:
     constant = i.constant % (1 << WIDE_BITS)
-    return _post(Function.RSUB, i.dst, i.src) + word(Opcode.CONST, 0, 0, constant)
+    return _post(Function.RSUB, i.dst, i.src) + word(Opcode.VALUE, 0, 0, constant)
 
 
 def _saturate(i: Saturate) -> list[int]:
@@ -147,6 +153,7 @@ def _requantize(i: Requantize) -> list[int]:
 
 _ENCODERS: dict[type[Instruction], Callable[..., list[int]]] = {
     Setup: _setup,
+    Hold: _hold,
     LoopOf: _loop,
     BaseAddr: _base,
     GenAddr: lambda i: word(Opcode.GEN_ADDR, i.by_batch << 5 | i.stream, i.loop, i.stride),

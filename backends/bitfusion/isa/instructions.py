@@ -81,8 +81,10 @@ _STREAM = (0, NO_STREAM - 1)
 _LOOP = (0, BLOCK_START - 1)
 _REGISTER = (0, REGISTERS - 1)
 _WIDE = (0, (1 << WIDE_BITS) - 1)
+_SIZE = (1, _WIDE[1])
 _SIGNED_WIDE = (-(1 << (WIDE_BITS - 1)), (1 << (WIDE_BITS - 1)) - 1)
 _BIT = (0, 1)
+_CLAMP = {"dst": _REGISTER, "src": _REGISTER, "width": (1, 64), "signed": _BIT}
 
 
 @dataclass(frozen=True)
@@ -94,17 +96,29 @@ class Setup(Instruction):
     w_bits: int
     layer: int
     RANGES: ClassVar[Ranges] = {
-        "kind": (0, 3),
-        "a_bits": (0, 8),
-        "w_bits": (0, 8),
-        "layer": (0, 65535),
-    }
+        "kind": (0, 3), "a_bits": (0, 8), "w_bits": (0, 8), "layer": (0, 65535),
+    }  # fmt: skip
 
     def check(self) -> None:
         """Widths are 0, 2, 4 or 8 as well."""
         super().check()
         if self.a_bits not in {0, 2, 4, 8} or self.w_bits not in {0, 2, 4, 8}:
             raise MohaqError(f"array operands have 2, 4 or 8 bits, got {self.a_bits}/{self.w_bits}")
+
+
+@dataclass(frozen=True)
+class Hold(Instruction):
+    """A value that stays on chip in runs of at most `rows` rows (T B), in one scratchpad.
+
+    Streams whose address lies in the value's first row, `pitch` bits from `address` on, then move
+    between scratchpads instead of DRAM.
+    """
+
+    pad: int
+    address: int
+    pitch: int
+    rows: int
+    RANGES: ClassVar[Ranges] = {"pad": (0, 3), "address": _WIDE, "pitch": _SIZE, "rows": _SIZE}
 
 
 @dataclass(frozen=True)
@@ -120,12 +134,8 @@ class LoopOf(Instruction):
     extent: int
     step: int
     RANGES: ClassVar[Ranges] = {
-        "id": _LOOP,
-        "level": (0, 4),
-        "source": (0, 3),
-        "extent": (1, _WIDE[1]),
-        "step": (1, _WIDE[1]),
-    }
+        "id": _LOOP, "level": (0, 4), "source": (0, 3), "extent": _SIZE, "step": _SIZE,
+    }  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -303,12 +313,9 @@ class Bias(PostOp):
     acc_shift: int
     bias_shift: int
     RANGES: ClassVar[Ranges] = {
-        "dst": _REGISTER,
-        "a": _REGISTER,
-        "b": _REGISTER,
-        "acc_shift": (0, 63),
-        "bias_shift": (0, 63),
-    }
+        "dst": _REGISTER, "a": _REGISTER, "b": _REGISTER,
+        "acc_shift": (0, 63), "bias_shift": (0, 63),
+    }  # fmt: skip
 
     def check(self) -> None:
         """At most one shift is used."""
@@ -345,12 +352,7 @@ class Saturate(PostOp):
     src: int
     width: int
     signed: int
-    RANGES: ClassVar[Ranges] = {
-        "dst": _REGISTER,
-        "src": _REGISTER,
-        "width": (1, 64),
-        "signed": _BIT,
-    }
+    RANGES: ClassVar[Ranges] = _CLAMP
 
 
 @dataclass(frozen=True)
@@ -362,12 +364,7 @@ class Requantize(PostOp):
     width: int
     signed: int
     scales: tuple[tuple[int, int], ...]
-    RANGES: ClassVar[Ranges] = {
-        "dst": _REGISTER,
-        "src": _REGISTER,
-        "width": (1, 64),
-        "signed": _BIT,
-    }
+    RANGES: ClassVar[Ranges] = _CLAMP
 
     def check(self) -> None:
         """Multipliers have 15 bits, shifts go to 62."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from xdsl.dialects.func import ReturnOp
 from xdsl.ir import Operation, SSAValue
 
 from mohaq.backends.base import NoRoom
 from mohaq.backends.bitfusion.isa.blocks import Block, check_block
+from mohaq.backends.bitfusion.lowering.chain import candidates, chain
 from mohaq.backends.bitfusion.lowering.context import Lowering
 from mohaq.backends.bitfusion.lowering.feed import Feed, feeds_of
 from mohaq.backends.bitfusion.lowering.groups import Group, build_groups, remove_dead
@@ -51,9 +52,27 @@ class Lowered:
     outputs: tuple[Port, ...]
     blocks: tuple[Block, ...]
 
+    @property
+    def ports(self) -> list[int]:
+        """First bits of all arguments and results."""
+        return [v.address for port in (*self.inputs, *self.outputs) for v in port.views]
+
 
 def build(program: Program, machine: Machine, prefer: str, max_rows: int) -> Lowered:
-    """Group, place and tile a legalized program. The program is changed (dead code goes).
+    """Group, place, tile and chain a legalized program.
+
+    Raises:
+        MohaqError: something the target cannot run.
+    """
+    made = build_apart(program, machine, prefer, max_rows)
+    values = candidates(made.regions, made.ports)
+    return replace(made, blocks=chain(made.blocks, values, machine, max_rows))
+
+
+def build_apart(program: Program, machine: Machine, prefer: str, max_rows: int) -> Lowered:
+    """As `build`, with all values between blocks in DRAM.
+
+    The program is changed (dead code goes).
 
     Raises:
         MohaqError: something the target cannot run.

@@ -207,10 +207,26 @@ def _name_layers(groups: list[Group]) -> None:
             fed = [g.layer for g in groups if g is not group and _feeds(group, g) and g.layer]
             group.layer = fed[0] if fed else ""
     for group in groups:
+        if not group.layer and group.copy and not any(r in maker for r in roots(group.copy[0])):
+            # A copied argument belongs to the layer that reads the joined value.
+            joined = group.copy[1].result
+            fed = [g.layer for g in groups if g.layer and any(_shows(v, joined) for v in _read(g))]
+            group.layer = fed[0] if fed else ""
         if not group.layer:
             values = [group.copy[0]] if group.copy else [v for o in group.ops for v in o.operands]
             made = [maker[r].layer for v in values for r in roots(v) if r in maker]
             group.layer = next((m for m in made if m), "main")
+
+
+def _read(group: Group) -> list[SSAValue]:
+    return [v for op in group.ops for v in op.operands]
+
+
+def _shows(value: SSAValue, joined: SSAValue) -> bool:
+    """Whether a value is a joined one or a view of it."""
+    while value is not joined and isinstance(value.owner, VIEWS):
+        value = value.owner.operands[0]
+    return value is joined
 
 
 def _feeds(group: Group, other: Group) -> bool:

@@ -22,7 +22,10 @@ def storage_bits(width: int) -> int:
 
 @dataclass(frozen=True)
 class Region:
-    """A piece of DRAM. `source` names the parameter or table that fills a constant one."""
+    """A piece of DRAM. `source` names the parameter or table that fills a constant one.
+
+    `pitch`: bits of a row where there is one for every step and sequence, else 0.
+    """
 
     name: str
     address: int
@@ -30,6 +33,7 @@ class Region:
     source: str | None = None
     width: int = 0
     table: bool = False
+    pitch: int = 0
 
     @property
     def constant(self) -> bool:
@@ -87,11 +91,19 @@ class Memory:
         """A fresh region for up to `max_rows` rows."""
         width = storage_bits(bits)
         pitch = channels * width
-        region = self._add(hint, self.max_rows * pitch, None, 0)
+        rows = pitch if extent == Extent.ROWS else 0
+        region = self._add(hint, self.max_rows * pitch, None, 0, pitch=rows)
         return View(extent, channels, region.address, pitch, width, width, bits, signed)
 
     def _add(
-        self, hint: str, bits: int, source: str | None, width: int, *, table: bool = False
+        self,
+        hint: str,
+        bits: int,
+        source: str | None,
+        width: int,
+        *,
+        table: bool = False,
+        pitch: int = 0,
     ) -> Region:
         base = safe_name(hint)
         name, number = base, 1
@@ -99,7 +111,7 @@ class Memory:
             number += 1
             name = f"{base}_{number}"
         self._names.add(name)
-        region = Region(name, self._end, bits, source, width, table)
+        region = Region(name, self._end, bits, source, width, table, pitch)
         self._end = -(-(self._end + bits) // ALIGN_BITS) * ALIGN_BITS
         self.regions.append(region)
         return region

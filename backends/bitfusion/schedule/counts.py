@@ -137,23 +137,32 @@ def walk_block(block: Block, workload: Workload, machine: Machine) -> tuple[Coun
     """Counts [len(COUNTERS)] of one block, and what its units do slot by slot."""
     nest = _Nest(block, {p.id: tiles_of(p, workload) for p in block.loops})
     counts = np.zeros(len(COUNTERS), dtype=np.int64)
-    load = np.zeros(nest.shape, dtype=np.int64)
-    store = np.zeros(nest.shape, dtype=np.int64)
+    load, store, brought, kept = (np.zeros(nest.shape, dtype=np.int64) for _ in range(4))
+    rows = workload.frames * workload.batch
     steps = _count_products(block, nest, counts, machine)
     for move in block.loads:
         if is_fetched(block, move.loop):
             continue
         stream = block.streams[move.stream]
         bits = nest.elements(stream) * nest.when(move.loop, end=False) * stream.width
-        load += bits
+        if pad := _held_in(block, stream, rows):
+            brought += bits
+            _add(counts, f"{pad}_read_bits", bits)
+        else:
+            load += bits
         _add(counts, f"{stream.pad.name.lower()}_write_bits", bits)
     for out in block.stores:
         stream = block.streams[out.stream]
         bits = nest.elements(stream) * nest.when(out.loop, end=True) * stream.width
-        store += bits
+        if pad := _held_in(block, stream, rows):
+            kept += bits
+            _add(counts, f"{pad}_write_bits", bits)
+        else:
+            store += bits
         _add(counts, f"{stream.pad.name.lower()}_read_bits", bits)
     _add(counts, "dram_read_bits", load)
     _add(counts, "dram_write_bits", store)
+    _add(counts, "chip_bits", brought + kept)
     array = _count_array(block, nest, counts, machine)
     ppu = _count_post(block, nest, counts, machine)
     busy, fetched = ppu, np.zeros(nest.shape, dtype=np.int64)
@@ -162,10 +171,16 @@ def walk_block(block: Block, workload: Workload, machine: Machine) -> tuple[Coun
         _add(counts, "dram_read_bits", fetched)
     _add(counts, "array_cycles", array)
     _add(counts, "ppu_cycles", ppu)
-    stages = [x.reshape(-1) for x in (load, array, busy, store, fetched)]
-    slots = slots_of(stages, machine.port, with_array=bool(block.passes))
+    stages = [x.reshape(-1) for x in (load, array, busy, store, fetched, brought, kept)]
+    slots = slots_of(stages, machine, with_array=bool(block.passes))
     counts[INDEX["cycles"]] = int(slots.length.sum())
     return counts, slots
+
+
+def _held_in(block: Block, stream: Stream, rows: int) -> str | None:
+    """The scratchpad that holds what a stream moves in a run of so many rows, if any does."""
+    hold = block.hold_of(stream)
+    return Pad(hold.pad).name.lower() if hold is not None and rows <= hold.rows else None
 
 
 def _count_products(
@@ -241,31 +256,35 @@ class Slots:
     """Cycles that the units of one block work in each slot [S].
 
     `array`: of tiles of products (of time steps: what array and PPU take together counts as
-    `ppu`); `port`: of the DRAM port, for all that it moves.
+    `ppu`); `port`: of the DRAM port, for all that it moves; `path`: between scratchpads, for
+    values that stay on chip.
     """
 
     array: Counts
     ppu: Counts
     port: Counts
+    path: Counts
 
     @property
     def length(self) -> Counts:
         """Cycles of each slot: all units leave it together."""
-        longest: Counts = np.maximum(np.maximum(self.array, self.ppu), self.port)
+        units = np.stack([self.array, self.ppu, self.port, self.path])
+        longest: Counts = units.max(axis=0)
         return longest
 
 
-def slots_of(stages: Sequence[Counts], port: int, *, with_array: bool) -> Slots:
+def slots_of(stages: Sequence[Counts], machine: Machine, *, with_array: bool) -> Slots:
     """The slots of one block, which all units leave together.
 
     `stages` are, by stage: bits loaded before it, array cycles, cycles of post-processing (of
-    time steps with products: all that they take), bits stored after it, bits fetched during it.
+    time steps with products: all that they take), bits stored after it, bits fetched during it,
+    bits of held values brought before it and kept after it.
 
     With the array a slot holds: array on stage j, post-processing of j-1, and on the DRAM port
     the load of j+1 and the store of j-2. Without it: post-processing of j, load of j+1, store
-    of j-1.
+    of j-1. What stays on chip moves beside the port, at the same times.
     """
-    load, array, ppu, store, fetched = stages
+    load, array, ppu, store, fetched, brought, kept = stages
     depth = 2 if with_array else 1
     count = len(load)
     slots = count + depth + 1
@@ -276,5 +295,6 @@ def slots_of(stages: Sequence[Counts], port: int, *, with_array: bool) -> Slots:
         return line
 
     bits = shifted(load, 0) + shifted(store, depth + 1) + shifted(fetched, depth)
+    chip = shifted(brought, 0) + shifted(kept, depth + 1)
     worked = shifted(array, 1) if with_array else np.zeros(slots, dtype=np.int64)
-    return Slots(worked, shifted(ppu, depth), -(-bits // port))
+    return Slots(worked, shifted(ppu, depth), -(-bits // machine.port), -(-chip // machine.path))

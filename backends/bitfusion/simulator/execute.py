@@ -22,6 +22,7 @@ from mohaq.backends.bitfusion.isa.instructions import (
 )
 from mohaq.backends.bitfusion.machine import Machine
 from mohaq.backends.bitfusion.simulator.array import accumulate, array_cycles
+from mohaq.backends.bitfusion.simulator.held import Held
 from mohaq.backends.bitfusion.simulator.memory import Dram
 from mohaq.backends.bitfusion.simulator.meter import Meter, Stage
 from mohaq.backends.bitfusion.simulator.ppu import Registers, is_work, run_op
@@ -43,11 +44,19 @@ class BlockRun:
     """One block in execution. Tiles are arrays whose axes follow `_order` of their stream."""
 
     def __init__(
-        self, block: Block, launch: Launch, dram: Dram, machine: Machine, *, bricks: bool
+        self,
+        block: Block,
+        launch: Launch,
+        dram: Dram,
+        machine: Machine,
+        held: Held,
+        *,
+        bricks: bool,
     ) -> None:
         self.block = block
         self.launch = launch
         self.dram = dram
+        self.held = held
         self.machine = machine
         self.bricks = bricks
         self.meter = Meter()
@@ -59,7 +68,7 @@ class BlockRun:
         pair = (self.outer, self.middle)
         self.row = next(p for p in pair if p.source != Extent.FIXED)
         self.column = next(p for p in pair if p.source == Extent.FIXED)
-        self.check_buffers()
+        held.check_room(block, machine)
 
     def _extent(self, loop: LoopOf) -> int:
         rows = self.launch.steps * self.launch.batch
@@ -76,26 +85,6 @@ class BlockRun:
                 hint="compile with a larger max_rows or run shorter pieces",
             )
         return value
-
-    def check_buffers(self) -> None:
-        """All streams of a scratchpad fit one bank together.
-
-        Raises:
-            MohaqError: they do not.
-        """
-        for pad in Pad:
-            held = 0
-            for stream in self.block.streams:
-                if stream.pad == pad:
-                    size = stream.width
-                    for axis in stream.axes:
-                        size *= self.block.loops[axis.loop].step
-                    held += size
-            if held > self.machine.capacity(pad):
-                raise MohaqError(
-                    f"the tiles of a block overflow a bank of {pad.name}",
-                    why=f"{held} bits of {self.machine.capacity(pad)}",
-                )
 
     def size(self, loop: int) -> int:
         """Size of the current tile along a loop: its step, clamped at the end."""
@@ -155,7 +144,11 @@ class BlockRun:
         for move in self.block.loads:
             if move.loop == loop:
                 stream = self.block.streams[move.stream]
-                self.meter.loaded(stream.pad, self._fill(stream, loop))
+                bits, window = self._fill(stream, loop), self.held.window(stream.address)
+                if window is None:
+                    self.meter.loaded(stream.pad, bits)
+                else:
+                    self.meter.brought(stream.pad, window.pad, bits)
 
     def fetch(self, loop: int, streams: set[int]) -> int:
         """Fire the loads of a loop inside the time steps, those of some streams; gives bits."""
@@ -169,10 +162,11 @@ class BlockRun:
         return total
 
     def _fill(self, stream: Stream, loop: int) -> int:
-        """Fill a stream's tile from DRAM; gives bits."""
+        """Fill a stream's tile from where its value lives; gives bits."""
         self._check_firing(stream, loop)
         base, axes = self._axes(stream)
-        tile = self.dram.read(base, axes, stream.width, signed=stream.signed)
+        memory = self.held.window(stream.address) or self.dram
+        tile = memory.read(base, axes, stream.width, signed=stream.signed)
         self.tiles[stream.id] = tile
         return tile.size * stream.width
 
@@ -184,8 +178,12 @@ class BlockRun:
                 self._check_firing(stream, loop)
                 base, axes = self._axes(stream)
                 tile = self.tile(stream.id)
-                self.dram.write(base, axes, stream.width, tile)
-                self.meter.stored(stream.pad, tile.size * stream.width)
+                bits, window = tile.size * stream.width, self.held.window(stream.address)
+                (window or self.dram).write(base, axes, stream.width, tile)
+                if window is None:
+                    self.meter.stored(stream.pad, bits)
+                else:
+                    self.meter.kept(stream.pad, window.pad, bits)
 
     def _check_firing(self, stream: Stream, loop: int) -> None:
         level = -1 if loop == BLOCK_START else self.block.loops[loop].level
@@ -232,7 +230,7 @@ class BlockRun:
             fill = self.machine.rows + self.machine.columns
             self.meter.stages[0].array_cycles += fill
             self.meter.add("array_cycles", fill)
-        self.meter.close(self.machine.port, with_array=bool(self.block.passes))
+        self.meter.close(self.machine.port, self.machine.path, with_array=bool(self.block.passes))
         return self.meter
 
     def _reset_inner(self) -> None:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from mohaq.backends.bitfusion.isa.blocks import Block, split_blocks
 from mohaq.backends.bitfusion.isa.decode import decode_program
 from mohaq.backends.bitfusion.isa.encode import ISA_VERSION
+from mohaq.backends.bitfusion.isa.holds import check_holds
 from mohaq.backends.bitfusion.isa.instructions import BlockEnd, Extent
 from mohaq.backends.bitfusion.machine import Machine, check_machine
 from mohaq.compiler.diagnostics import MohaqError
@@ -101,6 +102,7 @@ def load_folder(folder: Path) -> Loaded:
     words = np.frombuffer(code.tobytes(), dtype="<u4").tolist()
     layers = read.texts("layers")
     blocks = _blocks(words)
+    check_holds(blocks)
     if any(b.layer >= len(layers) for b in blocks):
         raise read.fail("a block names a layer that the manifest does not have")
     max_rows = read.whole(data, "max_rows", 1, 1 << 20)

@@ -33,7 +33,7 @@ class Dram:
             MohaqError: an address outside one region, or not a multiple of the width.
         """
         self._check(base, axes, width, write=False)
-        at = _addresses(base, axes)
+        at = addresses(base, axes)
         first = at >> 3
         held = self._bytes
         if width <= 8:
@@ -57,7 +57,7 @@ class Dram:
             MohaqError: as `read`, or a constant region is hit.
         """
         self._check(base, axes, width, write=True)
-        at = _addresses(base, axes)
+        at = addresses(base, axes)
         first = at >> 3
         held = self._bytes
         if width >= 8:
@@ -93,7 +93,8 @@ class Dram:
             raise MohaqError(f"the program writes to constants of region '{region.name}'")
 
 
-def _addresses(base: int, axes: Sequence[tuple[int, int]]) -> Array:
+def addresses(base: int, axes: Sequence[tuple[int, int]]) -> Array:
+    """Bit addresses base + sum index * stride, for axes (count, stride): an array [counts]."""
     total = np.full((1,) * len(axes), base, dtype=np.int64)
     for position, (count, stride) in enumerate(axes):
         shape = [1] * len(axes)

@@ -19,6 +19,8 @@ class Stage:
     ppu_cycles: int = 0
     store_bits: int = 0
     fetched_bits: int = 0
+    brought_bits: int = 0
+    kept_bits: int = 0
     segments: list[list[int]] = field(default_factory=list)
     """Of time steps with products: [cycles from one fetch to the next, bits fetched before]."""
 
@@ -65,6 +67,20 @@ class Meter:
         self.add("dram_write_bits", bits)
         self.read(pad, bits)
 
+    def brought(self, pad: Pad, source: Pad, bits: int) -> None:
+        """A tile of a held value, from the scratchpad that holds it."""
+        self.stages[-1].brought_bits += bits
+        self.add("chip_bits", bits)
+        self.read(source, bits)
+        self.write(pad, bits)
+
+    def kept(self, pad: Pad, target: Pad, bits: int) -> None:
+        """A tile of a held value, to the scratchpad that holds it."""
+        self.stages[-1].kept_bits += bits
+        self.add("chip_bits", bits)
+        self.read(pad, bits)
+        self.write(target, bits)
+
     def fetched(self, pad: Pad, bits: int) -> None:
         """A transfer from DRAM inside a time step."""
         self.stages[-1].fetched_bits += bits
@@ -92,7 +108,7 @@ class Meter:
         self.stages[-1].ppu_cycles += cycles
         self.add("ppu_cycles", cycles)
 
-    def close(self, port: int, *, with_array: bool) -> None:
+    def close(self, port: int, path: int, *, with_array: bool) -> None:
         """Walk over the slots: every unit works on its own stage, the slowest sets the pace."""
         empty = Stage()
         count = len(self.stages)
@@ -108,7 +124,8 @@ class Meter:
             busy = stage(slot - behind).cycles(port)
             if with_array:
                 busy = max(busy, stage(slot).array_cycles)
-            cycles += max(busy, -(-moved // port))
+            inside = stage(slot + 1).brought_bits + stage(slot - behind - 1).kept_bits
+            cycles += max(busy, -(-moved // port), -(-inside // path))
         self.add("cycles", cycles)
 
     def vector(self) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

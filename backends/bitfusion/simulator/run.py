@@ -12,6 +12,7 @@ import numpy.typing as npt
 from mohaq.backends.base import Costs, Estimate, Simulation, Workload
 from mohaq.backends.bitfusion.counters import COUNTERS, costs
 from mohaq.backends.bitfusion.simulator.execute import BlockRun, Launch
+from mohaq.backends.bitfusion.simulator.held import Held
 from mohaq.backends.bitfusion.simulator.manifest import Loaded, Port, load_folder
 from mohaq.backends.bitfusion.simulator.memory import Dram
 from mohaq.compiler.diagnostics import MohaqError
@@ -38,8 +39,10 @@ def run_folder(
     for port, value in zip(loaded.inputs, inputs, strict=True):
         _put(dram, port, np.asarray(value, dtype=np.int64))
     layers = {n: np.zeros(len(COUNTERS), dtype=np.int64) for n in loaded.layers}
+    held = Held()
     for block in loaded.blocks:
-        meter = BlockRun(block, launch, dram, loaded.machine, bricks=bricks).run()
+        held = held.next(block, launch.steps * launch.batch)
+        meter = BlockRun(block, launch, dram, loaded.machine, held, bricks=bricks).run()
         layers[loaded.layers[block.layer]] += meter.vector()
     outputs = tuple(_get(dram, port, launch) for port in loaded.outputs)
     return Simulation(outputs, _figures(loaded, layers, launch))

@@ -50,7 +50,8 @@ def test_inside_or_apart(
         for ours, theirs in zip(one.outputs, run_integer(legal, inputs), strict=True):
             np.testing.assert_array_equal(ours, theirs)
     moved = [
-        sum(r.measured.total.counters[f"dram_{d}_bits"] for d in ("read", "write")) for r in runs
+        sum(r.measured.total.counters[f"{d}_bits"] for d in ("dram_read", "dram_write", "chip"))
+        for r in runs
     ]
     assert moved[0] < moved[1]
     totals = []

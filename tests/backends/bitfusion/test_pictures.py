@@ -41,17 +41,18 @@ def test_the_report_has_the_cycles_of_the_run(emitted: Path) -> None:
     assert sum(b["dram_bits"] for b in data["blocks"]) == sum(
         run.measured.total.counters[f"dram_{d}_bits"] for d in ("read", "write")
     )
+    assert sum(b["chip_bits"] for b in data["blocks"]) == run.measured.total.counters["chip_bits"]
 
 
 def test_the_timeline_fills_the_run(emitted: Path) -> None:
     events = json.loads((emitted / "timeline.json").read_text())["traceEvents"]
-    blocks = [e for e in events if e["ph"] == "X" and e["tid"] == 3]
+    blocks = [e for e in events if e["ph"] == "X" and e["tid"] == 4]
     cycles = int((emitted / "cycles").read_text())
     ends = [b["ts"] + b["dur"] for b in blocks]
     assert [b["ts"] for b in blocks] == [0, *ends[:-1]]
     assert ends[-1] == cycles
     # No unit does two things at once.
-    for track in range(3):
+    for track in range(4):
         mine = sorted((e["ts"], e["dur"]) for e in events if e["ph"] == "X" and e["tid"] == track)
         assert all(a + d <= b for (a, d), (b, _) in pairwise(mine))
 
