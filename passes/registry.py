@@ -1,7 +1,8 @@
 """Passes by name, imported on first use.
 
 A pass lives in one module and is an xDSL `ModulePass` whose `name` is the key here. Backends
-add theirs through `Backend.passes()`; `mohaq.tools.pipelines` merges both.
+add theirs through `Backend.passes()`, other packages through the entry-point group `mohaq.passes`
+(an entry point names the class); `mohaq.tools.pipelines` merges them.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from xdsl.utils.arg_spec import ArgSpec, parse_pipeline
 from xdsl.utils.exceptions import ArgSpecParseError
 
 from mohaq.compiler.diagnostics import MohaqError, did_you_mean
+from mohaq.compiler.plugins import Plugin, installed
 
 PassTable = Mapping[str, Callable[[], type[ModulePass]]]
 """{name: function that imports and returns the class}."""
@@ -50,6 +52,47 @@ def core_passes() -> dict[str, Callable[[], type[ModulePass]]]:
     for name in FROM_XDSL:
         table[name] = theirs[name]
     return dict(sorted(table.items()))
+
+
+def outside_passes() -> tuple[dict[str, Callable[[], type[ModulePass]]], tuple[MohaqError, ...]]:
+    """Passes of other packages, imported on first use, and why some cannot have their names.
+
+    A pass that cannot be used raises when its class is asked for. So does a name that two
+    packages want.
+    """
+    found = installed("pass", {*MODULES, *FROM_XDSL})
+    table = {name: _outside(plugin) for name, plugin in found.usable.items()}
+    for plugin, error in found.refused:
+        if plugin.name not in {*MODULES, *FROM_XDSL}:
+            table[plugin.name] = _refused(error)
+    return table, tuple(error for _, error in found.refused)
+
+
+def _outside(plugin: Plugin) -> Callable[[], type[ModulePass]]:
+    def load() -> type[ModulePass]:
+        found = plugin.load()
+        if not (isinstance(found, type) and issubclass(found, ModulePass)):
+            raise MohaqError(
+                f"'{plugin.entry.value}' is no pass",
+                where=plugin.where,
+                hint="the entry point names a class derived from xdsl.passes.ModulePass",
+            )
+        if (name := getattr(found, "name", None)) != plugin.name:
+            raise MohaqError(
+                f"'{plugin.entry.value}' calls itself '{name}'",
+                where=plugin.where,
+                hint="the name of the class and of the entry point must be the same",
+            )
+        return found
+
+    return load
+
+
+def _refused(error: MohaqError) -> Callable[[], type[ModulePass]]:
+    def load() -> type[ModulePass]:
+        raise error
+
+    return load
 
 
 def _loader(name: str, module: str) -> Callable[[], type[ModulePass]]:

@@ -17,6 +17,7 @@ from mohaq.tools.commands import (
     import_,
     inspect_,
     passes,
+    plugins,
     report,
     reproduce,
     run,
@@ -59,6 +60,7 @@ _add("reproduce", reproduce.reproduce, LOOK)
 _add("targets", targets.targets, LOOK)
 _add("support", support.support, LOOK)
 _add("passes", passes.passes, LOOK)
+_add("plugins", plugins.plugins, LOOK)
 _add("train", train.train, SPEECH)
 
 _corpus = typer.Typer(

@@ -19,17 +19,25 @@ def passes(
     from xdsl.passes import get_pass_option_infos
 
     from mohaq.compiler.diagnostics import MohaqError, did_you_mean
+    from mohaq.tools.boundary import print_error
     from mohaq.tools.console import say, table
-    from mohaq.tools.pipelines import all_passes
+    from mohaq.tools.pipelines import find_passes
 
-    found = all_passes()
+    passes = find_passes()
+    found, broken = passes.table, {str(e): e for e in passes.refused}
     if name is None:
         rows = []
         for key, load in found.items():
-            kind = load()
+            try:
+                kind = load()
+            except MohaqError as error:  # of another package
+                broken[str(error)] = error
+                continue
             options = ", ".join(o.name for o in get_pass_option_infos(kind))
             rows.append((key, (inspect.getdoc(kind) or "").partition("\n")[0], options))
         table("Passes", ("pass", "what it does", "options"), rows, text=3)
+        for unusable in broken.values():
+            print_error(unusable.message(), "unusable")
         return
     if name not in found:
         raise MohaqError(f"no pass '{name}'", hint=did_you_mean(name, found))
