@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from mohaq.backends.base import Backend, IllegalAssignment, Options, Target, Workload
@@ -342,7 +342,13 @@ def built_costs(built: Built, drawn: Drawn) -> None:
 _SAMPLES: dict[str, Sample] = {}
 """One for each class: it takes seconds to make."""
 
-RELAXED: dict[str, Any] = {"deadline": None, "suppress_health_check": list(HealthCheck)}
+RELAXED: dict[str, Any] = {
+    "deadline": None,
+    "suppress_health_check": list(HealthCheck),
+    # Programs are small as they are drawn; shrinking a failure would compile for minutes.
+    "phases": (Phase.explicit, Phase.reuse, Phase.generate),
+    "report_multiple_bugs": False,
+}
 
 
 def _check_legality(backend: Backend, target: Target, drawn: Drawn) -> str:
