@@ -108,7 +108,7 @@ class Conformance:
         told: Counter[str] = Counter()
         target = self.target()
 
-        @settings(max_examples=4 * self.examples, **RELAXED)
+        @settings(max_examples=3 * self.examples, **RELAXED)
         @given(drawn=drawn_layers(kind))
         def check(drawn: Drawn) -> None:
             told[_check_legality(self.backend, target, drawn)] += 1

@@ -166,7 +166,6 @@ def test_its_wheel_compiles_simulates_and_searches(
     assert front["front"]
 
 
-@pytest.mark.slow
 def test_its_own_tests_pass(installed: tuple[Path, Path]) -> None:
     interpreter, source = installed
     done(interpreter, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests", at=source)

@@ -8,7 +8,7 @@ from mohaq.backends.testing import Conformance, Drawn
 
 class TestBitfusion(Conformance):
     backend = BACKEND
-    examples = 3
+    examples = 2
     words = ("*.bin",)
     not_in_simulator = (
         "mohaq.backends.bitfusion.cost_model",

@@ -8,7 +8,7 @@ from mohaq.backends.testing import Conformance
 
 class TestReference(Conformance):
     backend = BACKEND
-    examples = 3
+    examples = 2
     words = ("integers.safetensors", "program.json")
     not_in_simulator = (
         "mohaq.backends.reference.cost",
