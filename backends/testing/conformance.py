@@ -164,6 +164,7 @@ class Conformance:
         """Several layers at mixed widths, another length than the sample's, two sequences."""
         held = self.sample()
         rng = np.random.default_rng(3)
+        ran = 0
         for number in range(2):
             choices = [int(n) for n in rng.integers(0, 4, size=8)]
             try:
@@ -174,6 +175,8 @@ class Conformance:
             with TemporaryDirectory() as folder:
                 emitted = built.emit(Path(folder) / "emitted")
                 built.require_run_agrees(emitted, built.integers(inputs))
+            ran += 1
+        assert ran, "no assignment of the network is legal for its data"
 
     def test_costs_of_many_are_those_of_each(self) -> None:
         """`cost` is one finite number a genome, whatever else it is asked for at once."""
