@@ -1,7 +1,8 @@
 """The backend contract (DESIGN D9): everything the compiler asks of a target.
 
 A backend is an object of a subclass of `Backend`, found through the entry-point group
-`mohaq.backends`. Units: seconds, joules, bytes, cycles; widths in bits.
+`mohaq.backends`. docs/write-a-backend.md goes through it and says what may change; the tests are
+`mohaq.backends.testing`. Units: seconds, joules, bytes, cycles; widths in bits.
 
 Order of calls: `targets`/`load_target` -> `legality` (before calibration and search) ->
 `cost_model(...).cost(...)` (vectorised, in the search) -> `legalize` -> `lower` -> `estimate`,
@@ -33,6 +34,7 @@ from mohaq.compiler.diagnostics import MohaqError, did_you_mean
 from mohaq.compiler.program import Program
 
 API_VERSION = 1
+"""Of this contract. A backend of another package says which one it was written for."""
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -43,7 +45,7 @@ class SlotGroup:
     """Slots that are chosen together: one gene.
 
     `choices[i]` gives the widths of `slots`, in their order. Choices are sorted from narrow to
-    wide, so a gene is an ordinal.
+    wide (by the sum of their widths), so a gene is an ordinal.
     """
 
     name: str
@@ -123,7 +125,11 @@ class GeneSpace:
 
 @dataclass(frozen=True)
 class Workload:
-    """What is timed: sequences of `frames` steps, `batch` at once; states given or zero."""
+    """What is timed: sequences of `frames` steps, `batch` at once.
+
+    `carried_state`: states come in and go out; without, they start at zero and nobody reads the
+    last ones.
+    """
 
     frames: int
     batch: int = 1

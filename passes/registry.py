@@ -1,18 +1,20 @@
 """Passes by name, imported on first use.
 
 A pass lives in one module and is an xDSL `ModulePass` whose `name` is the key here. Backends
-add theirs through `Backend.passes()`; `mohaq.tools.pipelines` merges both.
+add theirs through `Backend.passes()`, other packages through the entry-point group `mohaq.passes`
+(an entry point names the class); `mohaq.tools.catalogue` merges them.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from mohaq.compiler.diagnostics import MohaqError, did_you_mean
+from mohaq.compiler.plugins import Plugin, installed
 from mohaq.passes.description import as_written, describe
 
 if TYPE_CHECKING:
@@ -68,6 +70,55 @@ def core_modules() -> dict[str, str]:
 def core_passes() -> dict[str, Callable[[], type[ModulePass]]]:
     """All passes of this package and the chosen ones of xDSL."""
     return {name: loader(name, module) for name, module in core_modules().items()}
+
+
+def outside_passes(
+    shipped: Collection[str] = (),
+) -> tuple[dict[str, Callable[[], type[ModulePass]]], tuple[MohaqError, ...]]:
+    """Passes of other packages, imported on first use, and why some cannot have their names.
+
+    A pass that cannot be used raises when its class is asked for. So does a name that two
+    packages want.
+
+    Args:
+        shipped: names that are taken beside those of the core.
+    """
+    taken = {*MODULES, *FROM_XDSL, *shipped}
+    found = installed("pass", taken)
+    table = {name: _outside(plugin) for name, plugin in found.usable.items()}
+    for plugin, error in found.refused:
+        if plugin.name not in taken:
+            table[plugin.name] = _refused(error)
+    return table, tuple(error for _, error in found.refused)
+
+
+def _outside(plugin: Plugin) -> Callable[[], type[ModulePass]]:
+    def load() -> type[ModulePass]:
+        from xdsl.passes import ModulePass
+
+        found = plugin.load()
+        if not (isinstance(found, type) and issubclass(found, ModulePass)):
+            raise MohaqError(
+                f"'{plugin.entry.value}' is no pass",
+                where=plugin.where,
+                hint="the entry point names a class derived from xdsl.passes.ModulePass",
+            )
+        if (name := getattr(found, "name", None)) != plugin.name:
+            raise MohaqError(
+                f"'{plugin.entry.value}' calls itself '{name}'",
+                where=plugin.where,
+                hint="the name of the class and of the entry point must be the same",
+            )
+        return found
+
+    return load
+
+
+def _refused(error: MohaqError) -> Callable[[], type[ModulePass]]:
+    def load() -> type[ModulePass]:
+        raise error
+
+    return load
 
 
 def loader(name: str, module: str) -> Callable[[], type[ModulePass]]:

@@ -10,39 +10,44 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
 from mohaq.compiler.diagnostics import MohaqError
+from mohaq.compiler.plugins import installed
 from mohaq.passes.description import Description, UnreadableSource, describe, read_passes
-from mohaq.passes.registry import FROM_XDSL, core_modules, loader
+from mohaq.passes.registry import FROM_XDSL, core_modules, loader, outside_passes
 
 if TYPE_CHECKING:
     from xdsl.passes import ModulePass
 
 Loader = Callable[[], "type[ModulePass]"]
 
-PASSES, BACKENDS = "mohaq.passes", "mohaq.backends"
-"""Groups of entry points."""
-
 
 class Catalogue(Mapping[str, Loader]):
     """{name: function that imports and returns the class}; looks up others last.
 
     Attributes:
-        broken: {plug-in: what is wrong with it}, of what was looked at.
+        broken: what is wrong with plug-ins, of what was looked at.
     """
 
     def __init__(self) -> None:
-        self.broken: dict[str, str] = {}
+        self._broken: dict[str, MohaqError] = {}
+
+    @property
+    def broken(self) -> tuple[MohaqError, ...]:
+        """See the class."""
+        return tuple(self._broken.values())
+
+    def _lost(self, error: MohaqError) -> None:
+        self._broken.setdefault(error.message(), error)
 
     @cached_property
     def _shipped(self) -> dict[str, str]:
         """{name: module}, of the core and of the backends of this package."""
         found = core_modules()
-        for entry in sorted(entry_points(group=BACKENDS)):
-            if _ours(entry):
-                module = f"{entry.module}.passes"
+        for plugin in installed("backend").usable.values():
+            if plugin.ours:
+                module = f"{plugin.entry.module}.passes"
                 try:
                     found |= dict.fromkeys(read_passes(module), module)
                 except UnreadableSource:
@@ -50,32 +55,33 @@ class Catalogue(Mapping[str, Loader]):
         return found
 
     @cached_property
-    def _installed(self) -> dict[str, EntryPoint]:
-        found: dict[str, EntryPoint] = {}
-        for entry in sorted(entry_points(group=PASSES)):
-            if entry.name in self._shipped or entry.name in found:
-                self.broken[f"pass '{entry.name}' ({entry.value})"] = "the name is taken"
-            else:
-                found[entry.name] = entry
+    def _installed(self) -> dict[str, Loader]:
+        found, refused = outside_passes(self._shipped)
+        for error in refused:
+            self._lost(error)
         return found
 
     @cached_property
     def _from_backends(self) -> dict[str, type[ModulePass]]:
         found: dict[str, type[ModulePass]] = {}
-        strangers = [e for e in sorted(entry_points(group=BACKENDS)) if not _ours(e)]
+        backends = installed("backend")
+        for _, error in backends.refused:
+            self._lost(error)
+        strangers = [plugin for plugin in backends.usable.values() if not plugin.ours]
         if not strangers:
             return found
         from mohaq.backends.registry import get_backend
 
-        for entry in strangers:
+        for plugin in strangers:
             try:
-                made = dict(get_backend(entry.name).passes())
-            except Exception as error:  # noqa: BLE001  others' code; it must not take us down
-                self.broken[f"backend '{entry.name}' ({entry.value})"] = _reason(error)
+                made = dict(get_backend(plugin.name).passes())
+            except MohaqError as error:
+                self._lost(error)
                 continue
             for name, kind in made.items():
                 if name in self._shipped or name in self._installed or name in found:
-                    self.broken[f"pass '{name}' of backend '{entry.name}'"] = "the name is taken"
+                    what = f"the name of its pass '{name}' is taken"
+                    self._lost(MohaqError(what, where=plugin.where))
                 else:
                     found[name] = kind
         return found
@@ -84,8 +90,7 @@ class Catalogue(Mapping[str, Loader]):
         if name in self._shipped:
             return loader(name, self._shipped[name])
         if name in self._installed:
-            entry = self._installed[name]
-            return lambda: _load(entry)
+            return self._installed[name]
         kind = self._from_backends[name]
         return lambda: kind
 
@@ -103,8 +108,8 @@ class Catalogue(Mapping[str, Loader]):
             KeyError: there is no such pass.
         """
         module = self._shipped.get(name)
-        if module is None and name in self._installed:
-            module = self._installed[name].module
+        if module is None and (plugin := installed("pass").usable.get(name)) is not None:
+            module = plugin.entry.module
         if module is not None:
             try:
                 made = read_passes(module)[name]
@@ -122,42 +127,10 @@ class Catalogue(Mapping[str, Loader]):
             try:
                 found.append(self.describe(name))
             except MohaqError as error:
-                self.broken[f"pass '{name}'"] = str(error)
+                self._lost(error)
         return found
 
 
 def all_passes() -> Catalogue:
     """Passes of the core, of every backend and of plug-ins, by name."""
     return Catalogue()
-
-
-def _ours(entry: EntryPoint) -> bool:
-    return entry.module.startswith("mohaq.")
-
-
-def _load(entry: EntryPoint) -> type[ModulePass]:
-    """The class of an entry point.
-
-    Raises:
-        MohaqError: it cannot be imported, or is no pass of that name.
-    """
-    from xdsl.passes import ModulePass
-
-    where = f"pass '{entry.name}' ({entry.value})"
-    try:
-        found = entry.load()
-    except Exception as error:
-        raise MohaqError("cannot be imported", where=where, why=_reason(error)) from error
-    if not (isinstance(found, type) and issubclass(found, ModulePass)):
-        raise MohaqError("is not an xdsl.passes.ModulePass", where=where)
-    if getattr(found, "name", None) != entry.name:
-        raise MohaqError(
-            f"calls itself '{getattr(found, 'name', None)}'",
-            where=where,
-            hint="the entry point and the class must give the same name",
-        )
-    return found
-
-
-def _reason(error: Exception) -> str:
-    return str(error) if isinstance(error, MohaqError) else f"{type(error).__name__}: {error}"

@@ -16,7 +16,9 @@ from mohaq.tools.commands import (
     export_onnx,
     import_,
     inspect_,
+    new_backend,
     passes,
+    plugins,
     report,
     reproduce,
     run,
@@ -46,6 +48,7 @@ def _add(name: str, function: Callable[..., None], panel: str) -> None:
 
 
 FLOW, LOOK, SPEECH = "From a network to hardware", "Look", "The speech task"
+OWN = "Your own hardware"
 _add("demo", demo.demo, FLOW)
 _add("import", import_.import_model, FLOW)
 _add("search", search.search, FLOW)
@@ -58,7 +61,10 @@ _add("reproduce", reproduce.reproduce, LOOK)
 _add("targets", targets.targets, LOOK)
 _add("support", support.support, LOOK)
 _add("passes", passes.passes, LOOK)
+_add("plugins", plugins.plugins, LOOK)
 _add("train", train.train, SPEECH)
+
+_add("new-backend", new_backend.new_backend, OWN)
 
 _corpus = typer.Typer(
     no_args_is_help=True, help="Build speech corpora, or read a real one from disk."

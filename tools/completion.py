@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Iterator, Mapping
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 import mohaq.backends
 from mohaq.compiler.diagnostics import MohaqError
+from mohaq.compiler.plugins import installed
 from mohaq.passes.description import Description
-from mohaq.tools.catalogue import BACKENDS, Catalogue, all_passes
+from mohaq.tools.catalogue import Catalogue, all_passes
 
 MODEL_FILES = (".mlir", ".onnx", ".pt2")
 MODELS = ("speech", "speech-gru", "speech-lstm", "vowels")
@@ -110,13 +110,13 @@ def target_names() -> list[str]:
     found = set()
     for folder in mohaq.backends.__path__:
         found |= {file.stem for file in Path(folder).glob("*/targets/*.toml")}
-    for entry in entry_points(group=BACKENDS):
-        if not entry.module.startswith("mohaq."):
+    for plugin in installed("backend").usable.values():
+        if not plugin.ours:
             from mohaq.backends.registry import get_backend
 
             try:
-                found |= set(get_backend(entry.name).targets())
-            except Exception:  # noqa: BLE001, S112  others' code; `mohaq targets` says why
+                found |= set(get_backend(plugin.name).targets())
+            except MohaqError:  # `mohaq targets` says why
                 continue
     return sorted(found)
 

@@ -101,7 +101,7 @@ def _passes_help() -> str:
         lines += [f"        {option}" for option in one.options]
     if found.broken:
         lines += ["", "plug-ins that cannot be used:"]
-        lines += [f"  {name}: {reason}" for name, reason in found.broken.items()]
+        lines += [f"  {error.message()}" for error in found.broken]
     return "\n".join(lines) + "\n"
 
 

@@ -14,6 +14,7 @@ from xdsl.utils.exceptions import DiagnosticException
 from mohaq.compiler.context import MohaqContext
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.parameters import ParameterStore
+from mohaq.compiler.plugins import owner
 from mohaq.compiler.program import verify_module
 
 Observer = Callable[[ModulePass, ModuleOp], None]
@@ -93,6 +94,13 @@ def run_passes(
             raise MohaqError(
                 "cannot be applied", where=f"pass '{one.name}'", why=str(error).strip()
             ) from None
+        except MohaqError:
+            raise
+        except Exception as error:
+            plugin = owner(type(one))
+            if plugin is None:
+                raise
+            raise plugin.failed(f"pass '{one.name}'", error) from error
         if verify_each:
             try:
                 verify_module(module)

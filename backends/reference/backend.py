@@ -24,9 +24,10 @@ from mohaq.backends.base import (
     Workload,
 )
 from mohaq.backends.reference import target as targets
-from mohaq.backends.reference.cost import ReferenceCostModel, check_options
+from mohaq.backends.reference.cost import ReferenceCostModel
 from mohaq.backends.reference.emit import emit_program
 from mohaq.backends.reference.estimate import estimate_program
+from mohaq.backends.reference.options import check_options
 from mohaq.backends.reference.schedule import schedule
 from mohaq.backends.reference.simulate import simulate_folder
 from mohaq.compiler.analysis.layers import Layer, LayerTable

@@ -27,24 +27,10 @@ from mohaq.backends.base import (
     Target,
     Workload,
 )
+from mohaq.backends.reference.options import check_options
 from mohaq.compiler.analysis.functions import EXACT
 from mohaq.compiler.analysis.layers import Layer, LayerTable
 from mohaq.compiler.assignment import Slot
-from mohaq.compiler.diagnostics import MohaqError
-
-TIMINGS = ("physical",)
-
-
-def check_options(options: Options) -> None:
-    """Refuse what this backend does not know.
-
-    Raises:
-        MohaqError: unknown timing or numerics.
-    """
-    if options.timing not in TIMINGS:
-        raise MohaqError(f"the reference backend has no timing '{options.timing}'")
-    if options.numerics != "legalized":
-        raise MohaqError(f"the reference backend has no numerics '{options.numerics}'")
 
 
 def joules(counters: Mapping[str, Any], target: Target) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.metadata import entry_points
 
 from mohaq.compiler.diagnostics import MohaqError, did_you_mean
 from mohaq.compiler.metrics.accuracy import UtteranceError
@@ -13,10 +12,9 @@ from mohaq.compiler.metrics.mse import MeanSquaredError
 from mohaq.compiler.metrics.per import PhoneErrorRate
 from mohaq.compiler.metrics.timit import TimitFrameError, TimitPhoneError
 from mohaq.compiler.metrics.wer import WordErrorRate
+from mohaq.compiler.plugins import installed
 
-GROUP = "mohaq.metrics"
-
-_BUILT_IN: dict[str, Callable[[], Metric]] = {
+BUILT_IN: dict[str, Callable[[], Metric]] = {
     "accuracy": UtteranceError,
     "fer": FrameErrorRate,
     "mse": MeanSquaredError,
@@ -29,7 +27,7 @@ _BUILT_IN: dict[str, Callable[[], Metric]] = {
 
 def metric_names() -> tuple[str, ...]:
     """Every name that `get_metric` knows, sorted."""
-    return tuple(sorted({*_BUILT_IN, *(entry.name for entry in entry_points(group=GROUP))}))
+    return tuple(sorted({*BUILT_IN, *installed("metric", BUILT_IN).usable}))
 
 
 def get_metric(name: str | Metric) -> Metric:
@@ -42,20 +40,20 @@ def get_metric(name: str | Metric) -> Metric:
     """
     if not isinstance(name, str):
         return name
-    if name in _BUILT_IN:
-        return _BUILT_IN[name]()
-    for entry in entry_points(group=GROUP):
-        if entry.name == name:
-            try:
-                found = entry.load()
-                metric = (
-                    found() if isinstance(found, type) or not hasattr(found, "score") else found
-                )
-            except Exception as error:
-                raise MohaqError(
-                    f"metric '{name}' does not load", where=entry.value, why=repr(error)
-                ) from error
-            if not isinstance(metric, Metric):
-                raise MohaqError(f"'{name}' is no metric", where=entry.value)
-            return metric
+    if name in BUILT_IN:
+        return BUILT_IN[name]()
+    plugin = installed("metric", BUILT_IN).require(name)
+    if plugin is not None:
+        found = plugin.load()
+        try:
+            metric = found() if isinstance(found, type) or not hasattr(found, "score") else found
+        except Exception as error:
+            raise plugin.failed("making it", error) from error
+        if not isinstance(metric, Metric):
+            raise MohaqError(
+                f"'{plugin.entry.value}' is no metric",
+                where=plugin.where,
+                hint="it needs name, label_kinds and score",
+            )
+        return metric
     raise MohaqError(f"unknown metric '{name}'", hint=did_you_mean(name, metric_names()))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from typing import Literal
 
 import numpy as np
@@ -18,8 +17,7 @@ from mohaq.backends.base import FloatArray, IntArray, Target, Workload
 from mohaq.compiler.analysis.layers import Layer, LayerTable
 from mohaq.compiler.assignment import Slot
 from mohaq.compiler.diagnostics import MohaqError, did_you_mean
-
-GROUP = "mohaq.objectives"
+from mohaq.compiler.plugins import installed, owner
 
 ERROR = "error"
 
@@ -78,7 +76,15 @@ class Objective:
         """
         assert self.values is not None
         count = len(next(iter(priced.costs.values())))
-        found = np.asarray(self.values(priced), dtype=np.float64)
+        try:
+            found = np.asarray(self.values(priced), dtype=np.float64)
+        except MohaqError:
+            raise
+        except Exception as error:
+            plugin = owner(self.values)
+            if plugin is None:
+                raise
+            raise plugin.failed(f"objective '{self.name}'", error) from error
         if found.shape != (count,) or not np.isfinite(found).all() or (found < 0).any():
             raise MohaqError(
                 f"objective '{self.name}' must give one finite number a candidate, none negative",
@@ -146,10 +152,14 @@ def _paper() -> dict[str, Objective]:
     return PAPER
 
 
+def own_names() -> tuple[str, ...]:
+    """Names of the objectives that come with mohaq."""
+    return (*BUILT_IN, *_paper())
+
+
 def objective_names() -> tuple[str, ...]:
     """Every name that `find_objective` knows."""
-    installed = (e.name for e in entry_points(group=GROUP))
-    return tuple(dict.fromkeys((*BUILT_IN, *_paper(), *installed)))
+    return (*own_names(), *installed("objective", own_names()).usable)
 
 
 def find_objective(name: str) -> Objective:
@@ -160,24 +170,21 @@ def find_objective(name: str) -> Objective:
     """
     if (known := BUILT_IN.get(name) or _paper().get(name)) is not None:
         return known
-    for entry in entry_points(group=GROUP):
-        if entry.name != name:
-            continue
+    plugin = installed("objective", own_names()).require(name)
+    if plugin is not None:
+        found = plugin.load()
         try:
-            found = entry.load()
             made = found if isinstance(found, Objective) else found()
         except Exception as error:
-            raise MohaqError(
-                f"objective '{name}' does not load", where=entry.value, why=repr(error)
-            ) from error
+            raise plugin.failed("making it", error) from error
         if not isinstance(made, Objective) or made.values is None or made.name != name:
             raise MohaqError(
-                f"'{name}' is no objective",
-                where=entry.value,
+                f"'{plugin.entry.value}' is no objective",
+                where=plugin.where,
                 hint="the entry point names an Objective of the same name with a values function",
             )
         if made.direction not in {"min", "max"}:
-            raise MohaqError(f"objective '{name}' has the direction '{made.direction}'")
+            raise MohaqError(f"has the direction '{made.direction}'", where=plugin.where)
         return made
     hint = did_you_mean(name, objective_names())
     raise MohaqError(

@@ -20,6 +20,7 @@ from mohaq.compiler.data import Dataset
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.interpreters.float_nn import run_float
 from mohaq.compiler.metrics import Metric, check_labels, get_metric
+from mohaq.compiler.plugins import owner
 from mohaq.compiler.program import Program
 from mohaq.compiler.search.beacon_settings import BeaconSearch
 from mohaq.compiler.search.beacon_store import BeaconStore
@@ -332,8 +333,10 @@ def _float_error(
         except MohaqError:
             raise
         except Exception as error:  # another package's code
+            plugin = owner(type(metric))
+            of = "" if plugin is None else f" of {plugin.package}"
             why = f"{type(error).__name__}: {error}"
-            raise MohaqError("the metric failed", where=where, why=why) from error
+            raise MohaqError(f"the metric{of} failed", where=where, why=why) from error
         if not math.isfinite(found.value):
             raise MohaqError(f"the error is {found.value}", where=where)
         known = Outcome(job.key, found)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from importlib.metadata import EntryPoint, entry_points
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-from xdsl.passes import ModulePass
+from installed import install
 
 from mohaq.backends import registry
-from mohaq.compiler.diagnostics import MohaqError
-from mohaq.tools import catalogue
+from mohaq.tools.catalogue import all_passes
 from mohaq.tools.opt import main
 
 SOURCE = '''
@@ -51,29 +49,28 @@ Install = Callable[..., None]
 
 
 @pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Adds entry points that lie in the module `their_passes`."""
-    (tmp_path / "their_passes.py").write_text(SOURCE)
-    (tmp_path / "their_fault.py").write_text("import a_package_that_is_not_there\n")
-    monkeypatch.syspath_prepend(tmp_path)
+def add(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+    """Installs a package `theirs 1.2` whose modules are `their_passes` and `their_fault`."""
+    site = tmp_path / "site"
+    site.mkdir()
+    monkeypatch.syspath_prepend(site)
     monkeypatch.chdir(tmp_path)
+    modules = {"their_passes": SOURCE, "their_fault": "import a_package_that_is_not_there\n"}
 
-    def add(passes: Mapping[str, str] | None = None, backends: Mapping[str, str] | None = None):  # type: ignore[no-untyped-def]
-        held = {catalogue.PASSES: passes or {}, catalogue.BACKENDS: backends or {}}
+    def put(**groups: Mapping[str, str]) -> None:
+        held = {f"mohaq.{group}": names for group, names in groups.items()}
+        install(site, "theirs", held, modules)
+        registry.rescan()
 
-        def found(*, group: str) -> list[EntryPoint]:
-            return [
-                *entry_points(group=group),
-                *(EntryPoint(n, v, group) for n, v in held[group].items()),
-            ]
-
-        monkeypatch.setattr(catalogue, "entry_points", found)
-
-    return add
+    yield put
+    monkeypatch.undo()
+    for name in modules:
+        sys.modules.pop(name, None)
+    registry.rescan()
 
 
-def test_theirs_are_listed_and_run(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
-    install({"theirs": "their_passes:Plain", "clever": "their_passes:Clever"})
+def test_theirs_are_listed_and_run(add: Install, capsys: pytest.CaptureFixture[str]) -> None:
+    add(passes={"theirs": "their_passes:Plain", "clever": "their_passes:Clever"})
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
     assert "  theirs\n      Refuse everything.\n        depth: int = 3\n" in text
@@ -85,9 +82,9 @@ def test_theirs_are_listed_and_run(install: Install, capsys: pytest.CaptureFixtu
     assert "did you mean 'depth'" in capsys.readouterr().err
 
 
-def test_broken_ones_are_named(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
-    install(
-        {
+def test_broken_ones_are_named(add: Install, capsys: pytest.CaptureFixture[str]) -> None:
+    add(
+        passes={
             "broken": "their_fault:Pass",
             "other-name": "their_passes:Plain",
             "nothing": "their_passes:Nothing",
@@ -98,36 +95,46 @@ def test_broken_ones_are_named(install: Install, capsys: pytest.CaptureFixture[s
     text = capsys.readouterr().out
     assert "lower-to-qnn" in text
     unusable = text[text.index("plug-ins that cannot be used:") :]
-    assert "pass 'broken' (their_fault:Pass): cannot be imported" in unusable
+    assert "pass 'broken' of theirs 1.2: 'their_fault:Pass' cannot be imported" in unusable
     assert "a_package_that_is_not_there" in unusable
     assert "calls itself 'theirs'" in unusable
-    assert "is not an xdsl.passes.ModulePass" in unusable
-    assert "pass 'uniform' (their_passes:Plain): the name is taken" in unusable
+    assert "'their_passes:Nothing' is no pass" in unusable
+    assert "pass 'uniform' of theirs 1.2: the name is taken" in unusable
     Path("a.mlir").write_text(EMPTY)
     assert main(["a.mlir", "-p", "broken"]) == 2
     assert "their_fault:Pass" in capsys.readouterr().err
     assert main(["a.mlir", "-p", "canonicalize"]) == 0
 
 
-def test_passes_of_other_backends(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Theirs(ModulePass):
-        """Lower to a toy."""
+TOY = """
+from xdsl.passes import ModulePass
+from mohaq.backends.reference import ReferenceBackend
 
-        name = "lower-to-toy"
+class Theirs(ModulePass):
+    '''Lower to a toy.'''
 
-    def backend(name: str) -> object:
-        if name == "broken-toy":
-            raise MohaqError("cannot be imported")
-        return SimpleNamespace(passes=lambda: {"lower-to-toy": Theirs, "uniform": Theirs})
+    name = "lower-to-toy"
 
-    install(backends={"toy": "toy_backend:B", "broken-toy": "toy_gone:B"})
-    monkeypatch.setattr(registry, "get_backend", backend)
-    found = catalogue.all_passes()
+class Toy(ReferenceBackend):
+    name = "toy"
+    api_version = 1
+
+    def passes(self):
+        return {"lower-to-toy": Theirs, "uniform": Theirs}
+
+B = Toy()
+"""
+
+
+def test_passes_of_other_backends(add: Install, tmp_path: Path) -> None:
+    (tmp_path / "site" / "toy_backend.py").write_text(TOY)
+    add(backends={"toy": "toy_backend:B", "broken-toy": "toy_gone:B"})
+    found = all_passes()
     assert "lower-to-toy" in list(found)
     assert found.describe("lower-to-toy").summary == "Lower to a toy."
-    assert found["lower-to-toy"]() is Theirs
+    assert found["lower-to-toy"]().name == "lower-to-toy"
     assert found["uniform"]().__module__ == "mohaq.passes.apply_assignment"
-    assert found.broken == {
-        "backend 'broken-toy' (toy_gone:B)": "cannot be imported",
-        "pass 'uniform' of backend 'toy'": "the name is taken",
-    }
+    first, second = (error.message() for error in found.broken)
+    assert "backend 'broken-toy' of theirs 1.2: 'toy_gone:B' cannot be imported" in first
+    assert second == "backend 'toy' of theirs 1.2: the name of its pass 'uniform' is taken"
+    sys.modules.pop("toy_backend")

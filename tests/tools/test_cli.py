@@ -30,6 +30,8 @@ COMMANDS = (
     "report",
     "targets",
     "passes",
+    "plugins",
+    "new-backend",
     "support",
     "train",
     "corpus build",

@@ -30,8 +30,8 @@ def passes(
             for one in found.descriptions()
         ]
         table("Passes", ("pass", "what it does", "options"), rows, text=3)
-        for plugin, reason in found.broken.items():
-            print_error(f"{plugin}: {reason}", "unusable")
+        for error in found.broken:
+            print_error(error.message(), "unusable")
         return
     if name not in found:
         raise MohaqError(f"no pass '{name}'", hint=did_you_mean(name, found))

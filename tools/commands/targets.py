@@ -25,19 +25,23 @@ def targets(
     Example:  mohaq targets bitfusion-e
     """
     from mohaq.backends.registry import find_target, usable_backends
+    from mohaq.compiler.diagnostics import MohaqError
     from mohaq.tools.boundary import print_error
     from mohaq.tools.console import say, table
 
     if name is None:
         good, broken = usable_backends()
-        rows = [
-            (target, backend.name, backend.load_target(target).description)
-            for backend in good.values()
-            for target in backend.targets()
-        ]
+        rows = []
+        for backend in good.values():
+            try:
+                mine = [(t, backend.name, backend.load_target(t)) for t in backend.targets()]
+            except MohaqError as error:  # its file, or it is of another package
+                broken[f"targets of {backend.name}"] = error
+                continue
+            rows += [(name, owner, target.description) for name, owner, target in mine]
         table("Targets", ("target", "backend", "what it is"), rows, text=3)
-        for error in broken.values():
-            print_error(error.message(), "unusable")
+        for unusable in broken.values():
+            print_error(unusable.message(), "unusable")
         return
     backend, target = find_target(name)
     say(f"{target.name}: {target.description}", style="bold")

@@ -17,7 +17,7 @@ from programs import tensor
 
 from mohaq.backends.base import IllegalAssignment, Options, Target, Workload
 from mohaq.backends.bitfusion import BACKEND
-from mohaq.backends.bitfusion.schedule.step_tiles import NoRoom
+from mohaq.backends.refusals import NoRoom
 from mohaq.compiler.analysis.storage import calibrated_table
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import nn

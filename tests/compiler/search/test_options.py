@@ -14,11 +14,11 @@ from programs import calibrated
 from searches import labelled
 
 from mohaq.backends.base import GeneSpace, SlotGroup
+from mohaq.compiler import plugins
 from mohaq.compiler.assignment import Slot
 from mohaq.compiler.data import Dataset
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.program import Program
-from mohaq.compiler.search import objectives
 from mohaq.compiler.search.enumeration import Enumeration
 from mohaq.compiler.search.front import Point, hypervolume, pareto
 from mohaq.compiler.search.genes import check_choices, shaped
@@ -65,7 +65,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> None:
         }
         return [EntryPoint(name, f"{here}:{value}", group) for name, value in names.items()]
 
-    monkeypatch.setattr(objectives, "entry_points", entries)
+    monkeypatch.setattr(plugins, "entry_points", entries)
     monkeypatch.setattr(EntryPoint, "load", lambda entry: globals()[entry.value.partition(":")[2]])
 
 
@@ -123,8 +123,8 @@ def test_an_objective_of_another_package(program: Program, data: Dataset, tmp_pa
 def test_objectives_that_cannot_be_used(program: Program, data: Dataset, tmp_path: Path) -> None:
     for name, message in (
         ("broken", "none negative"),
-        ("gone", "does not load"),
-        ("wrong", "does not load"),
+        ("gone", "cannot be imported"),
+        ("wrong", "making it failed"),
         ("narow", "'narrow'"),
     ):
         with pytest.raises(MohaqError, match=message):
