@@ -3,13 +3,16 @@
 Written as a user of a PyTorch quantization library would, with what is fair to add: no gradients,
 calibrated scales and fake-quantized weights kept for all candidates, PyTorch's fused
 fake-quantize kernel, utterances sorted by length into padded batches, one large product for all
-time steps of a layer, and both directions in one loop over time. States and gates stay float,
-which is cheaper than rounding them.
+time steps of a layer, and both directions in one loop over time. Gates, states and outputs of a
+recurrence are rounded to the 16 bits that an assignment gives them, as quantized recurrent layers
+of such libraries do; `states=False` leaves them float, which is cheaper and emulates another
+program.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -29,13 +32,21 @@ class FakeQuantLoop:
         calibrated: the same scales that the integer evaluator has.
         data: frames with classes.
         batch: utterances in a padded batch.
+        states: round gates and states.
     """
 
     def __init__(
-        self, model: SpeechSRU, calibrated: CalibratedTable, data: Dataset, batch: int = 30
+        self,
+        model: SpeechSRU,
+        calibrated: CalibratedTable,
+        data: Dataset,
+        batch: int = 30,
+        *,
+        states: bool = True,
     ) -> None:
         self._model = model.eval().requires_grad_(False)
         self._calibrated = calibrated
+        self._states = states
         self._weights: dict[tuple[str, int], Tensor] = {}
         order = np.argsort(data.lengths, kind="stable")
         self._batches = [
@@ -58,12 +69,18 @@ class FakeQuantLoop:
             y = self._rounded(y, name, widths)
             weight = self._weight(name, layer, widths[Slot(name, "weight")])
             if isinstance(layer, SRU):
-                y = _recurrence(torch.matmul(y, weight), layer, batch)
+                y = _recurrence(torch.matmul(y, weight), layer, batch, self._steps(name))
             else:
                 y = torch.matmul(y, weight)
                 if isinstance(layer.bias, Tensor):
                     y += layer.bias
         return y
+
+    def _steps(self, name: str) -> _Steps | None:
+        if not self._states:
+            return None
+        gate, state = (self._calibrated.grid(name, slot, 16).step for slot in ("gate", "state"))
+        return _Steps(gate, state)
 
     def _rounded(self, y: Tensor, name: str, widths: Mapping[Slot, int]) -> Tensor:
         return self._fake(y, name, "input", widths[Slot(name, "input")])
@@ -82,6 +99,18 @@ class FakeQuantLoop:
         return torch.fake_quantize_per_tensor_affine(x, step, 0, -half, half - 1)
 
 
+@dataclass(frozen=True)
+class _Steps:
+    """Steps of the 16-bit grids of sums before a gate and of states; gates have 2^-15."""
+
+    gate: float
+    state: float
+
+
+def _word(x: Tensor, step: float) -> Tensor:
+    return torch.fake_quantize_per_tensor_affine(x, step, 0, -32768, 32767)
+
+
 class _Batch:
     """Utterances padded to one length [T, B, *], and where the reverse direction reads."""
 
@@ -98,7 +127,7 @@ class _Batch:
         self.turned = torch.where(self.valid, lengths - 1 - time, time)
 
 
-def _recurrence(u: Tensor, layer: SRU, batch: _Batch) -> Tensor:
+def _recurrence(u: Tensor, layer: SRU, batch: _Batch, grids: _Steps | None) -> Tensor:
     """States of products u [T, B, D 3 H] as outputs [T, B, D H]; all layers have two directions."""
     steps, count, _ = u.shape
     hidden = layer.hidden
@@ -107,15 +136,24 @@ def _recurrence(u: Tensor, layer: SRU, batch: _Batch) -> Tensor:
     forward, reverse = u[:, :, 0], u[:, :, 1][batch.turned, column]
     x = torch.stack((forward, reverse), dim=2)
     value = x[:, :, :, 0].contiguous()
-    forget = (x[:, :, :, 1] + layer.bias[:, 0]).contiguous()
-    reset = (x[:, :, :, 2] + layer.bias[:, 1]).contiguous()
-    of_forget, of_reset = layer.vector[:, 0], layer.vector[:, 1]
+    # Both gates lie side by side, so that every step does them at once: [T, 2, B, D, H].
+    sums = torch.stack([x[:, :, :, i] + layer.bias[:, i - 1] for i in (1, 2)], dim=1)
+    of_state = torch.stack((layer.vector[:, 0], layer.vector[:, 1]))[:, None]
+    if grids is not None:
+        value, sums = _word(value, grids.state), _word(sums, grids.gate)
     c = u.new_zeros(count, 2, hidden)
     outputs = u.new_empty(steps, count, 2, hidden)
     for t in range(steps):
-        f = torch.sigmoid(torch.addcmul(forget[t], of_forget, c))
-        r = torch.sigmoid(torch.addcmul(reset[t], of_reset, c))
-        c = torch.lerp(value[t], c, f)
-        torch.mul(r, c, out=outputs[t])
+        gates = torch.addcmul(sums[t], of_state, c)
+        if grids is not None:
+            gates = _word(torch.sigmoid_(_word(gates, grids.gate)), 2.0**-15)
+        else:
+            gates = torch.sigmoid_(gates)
+        c = torch.lerp(value[t], c, gates[0])
+        if grids is not None:
+            c = _word(c, grids.state)
+        torch.mul(gates[1], c, out=outputs[t])
+    if grids is not None:
+        outputs = _word(outputs, grids.state)
     back = outputs[:, :, 1][batch.turned, column]
     return torch.cat((outputs[:, :, 0], back), dim=2)

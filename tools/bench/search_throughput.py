@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,7 @@ class Speed:
         what: was timed.
         candidates: how many.
         rate: candidates a second.
-        ratio: to the float loop's rate on the same candidates.
+        ratio: to the rate of the float loop that rounds gates and states, as the program does.
     """
 
     model: str
@@ -81,11 +82,16 @@ def throughput(
         asked = _asked(found)
         label = f"search, {workers} workers" + (", early stop" if early else "")
         rates[label] = len(asked) / seconds
-    loops = _loop_seconds(model, program, target, data, asked, workers, sampled)
-    lines = [
-        Speed(name, label, len(asked), rate, rate * loops.mean) for label, rate in rates.items()
-    ]
-    return [Speed(name, loops.label, sampled, 1 / loops.mean, 1.0), *lines]
+    backend, machine = find_target(target)
+    calibrated = backend.obeyed(calibrated_table(program), machine)
+    picked = [asked[i] for i in np.linspace(0, len(asked) - 1, sampled).astype(int)]
+    for states in (False, True):
+        build = partial(FakeQuantLoop, model, calibrated, data, states=states)
+        loop = _fastest(build, picked, workers)
+        rates[loop.label + ("" if states else ", states float")] = 1 / loop.mean
+    base = 1 / loop.mean
+    counts = {label: sampled if "loop" in label else len(asked) for label in rates}
+    return [Speed(name, label, counts[label], rate, rate / base) for label, rate in rates.items()]
 
 
 def _asked(found: SearchResult) -> list[dict[Slot, int]]:
@@ -99,34 +105,25 @@ class _Loop:
     mean: float
 
 
-def _loop_seconds(
-    model: SpeechSRU,
-    program: Program,
-    target: str,
-    data: Dataset,
-    asked: Sequence[Mapping[Slot, int]],
-    cores: int,
-    sampled: int,
+def _fastest(
+    build: Callable[..., FakeQuantLoop], picked: Sequence[Mapping[Slot, int]], cores: int
 ) -> _Loop:
-    backend, machine = find_target(target)
-    calibrated = backend.obeyed(calibrated_table(program), machine)
-    picked = [asked[i] for i in np.linspace(0, len(asked) - 1, sampled).astype(int)]
+    """The float loop with the threads and the utterances a batch that suit it best."""
     best: tuple[float, int, int] | None = None
     held = torch.get_num_threads()
     try:
         for batch in BATCHES:
-            loop = FakeQuantLoop(model, calibrated, data, batch=batch)
             for threads in sorted({1, cores}):
                 torch.set_num_threads(threads)
-                seconds = _timed(loop, picked[:1])
+                seconds = _timed(build(batch=batch), picked[:1])
                 best = min(best or (np.inf, 0, 0), (seconds, threads, batch))
         assert best is not None
         _, threads, batch = best
         torch.set_num_threads(threads)
-        mean = _timed(FakeQuantLoop(model, calibrated, data, batch=batch), picked)
+        mean = _timed(build(batch=batch), picked)
     finally:
         torch.set_num_threads(held)
-    return _Loop(f"float loop, threads {threads}, batch {batch}", mean)
+    return _Loop(f"float loop, {threads} threads, batches of {batch}", mean)
 
 
 def _timed(loop: FakeQuantLoop, picked: Sequence[Mapping[Slot, int]]) -> float:
