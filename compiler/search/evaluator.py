@@ -175,7 +175,7 @@ class Evaluator:
         for position in range(start, len(plans)):
             values = plans[position].run(values, self._batch)
             if self._share_values:
-                self.memory.put(keys[position], values)
+                self.memory.put(keys[position], values, position)
         return values, grids[self._chain[-1]].stored_output
 
     def _input(self, grid: GridAttr) -> Frames:
