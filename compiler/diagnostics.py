@@ -55,7 +55,7 @@ def _rebuild(
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     """A hint naming the closest known names, or all of them when none is close."""
-    names = sorted(known)
+    names = sorted(set(known))
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     if len(name) > 2:  # a beginning is close, too
         close = list(dict.fromkeys([*close, *(n for n in names if n.startswith(name))]))[:3]

@@ -199,4 +199,4 @@ def test_assignment_must_fit_the_program(tmp_path: Path) -> None:
 
 def test_suggestions() -> None:
     assert did_you_mean("calibrat", ["calibrate", "uniform"]) == "did you mean 'calibrate'?"
-    assert did_you_mean("zzz", ["a", "b"]) == "known: a, b"
+    assert did_you_mean("zzz", ["b", "a", "b"]) == "known: a, b"  # each name once
