@@ -28,7 +28,7 @@ class MohaqContext(Context):
 
     parameters: ParameterStore = field(default_factory=ParameterStore)
     base_dir: Path = field(default_factory=Path.cwd)
-    """Relative paths in pass options are relative to this folder."""
+    """Relative paths in pass options are looked for here first (`option_file`)."""
 
     def __post_init__(self) -> None:
         for dialect in CORE_DIALECTS:
@@ -48,3 +48,9 @@ def store(ctx: Context) -> ParameterStore:
             hint="run it through mohaq-opt or mohaq.compiler.driver",
         )
     return ctx.parameters
+
+
+def option_file(ctx: Context, path: str) -> Path:
+    """The file that a pass option names: below the program's folder, else below the current one."""
+    beside = (ctx.base_dir if isinstance(ctx, MohaqContext) else Path()) / path
+    return beside if beside.exists() or not Path(path).exists() else Path(path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 from xdsl.context import Context
@@ -22,7 +21,7 @@ from mohaq.compiler.analysis.storage import (
     calibrated_table,
 )
 from mohaq.compiler.assignment import Assignment, Slot
-from mohaq.compiler.context import MohaqContext, store
+from mohaq.compiler.context import option_file, store
 from mohaq.compiler.diagnostics import MohaqError, did_you_mean
 from mohaq.compiler.dialects.nn import LayerOp
 from mohaq.compiler.dialects.quant import ClipsAttr, GridAttr
@@ -138,9 +137,8 @@ class ApplyAssignmentPass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Annotate the module."""
-        base = ctx.base_dir if isinstance(ctx, MohaqContext) else Path()
         rule = scale_rule(self.scales, self.granularity)
-        _run(ctx, op, Assignment.load(base / self.file), rule)
+        _run(ctx, op, Assignment.load(option_file(ctx, self.file)), rule)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from xdsl.passes import ModulePass
 from mohaq.compiler.analysis.slices import slice_layer
 from mohaq.compiler.analysis.storage import LayerGrids
 from mohaq.compiler.clips.observe import run_sequence
-from mohaq.compiler.context import MohaqContext, store
+from mohaq.compiler.context import option_file, store
 from mohaq.compiler.data import load_dataset
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects import nn
@@ -276,10 +276,9 @@ class BiasCorrectPass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Change the module and the context's parameters."""
-        assert isinstance(ctx, MohaqContext)
         if self.limit < 0:
             raise MohaqError(f"limit is a number of sequences, got {self.limit}")
-        sequences = load_dataset(ctx.base_dir / self.data).inputs
+        sequences = load_dataset(option_file(ctx, self.data)).inputs
         chosen = sequences[: self.limit] if self.limit else sequences
         done = bias_correct(Program(op, store(ctx)), chosen, add=self.add)
         if self.report:

@@ -16,7 +16,7 @@ from xdsl.passes import ModulePass
 from mohaq.compiler.analysis.storage import CLIPS_KEY, STORED_WIDTH
 from mohaq.compiler.clips import DEFAULT_WIDTHS, CalibrationSettings, preset
 from mohaq.compiler.clips.observe import Observed, located, observe
-from mohaq.compiler.context import MohaqContext, store
+from mohaq.compiler.context import option_file, store
 from mohaq.compiler.data import load_dataset
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.dialects.nn import LayerOp, LiGruOp, LinearOp
@@ -212,8 +212,7 @@ class CalibratePass(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         """Annotate the module."""
         program, settings = Program(op, store(ctx)), self.settings()
-        assert isinstance(ctx, MohaqContext)
         if self.limit < 0:
             raise MohaqError(f"limit is a number of sequences, got {self.limit}")
-        sequences = load_dataset(ctx.base_dir / self.data).inputs
+        sequences = load_dataset(option_file(ctx, self.data)).inputs
         calibrate(program, sequences[: self.limit] if self.limit else sequences, settings)

@@ -33,6 +33,7 @@ MODULES: Mapping[str, str] = {
     "check-ranges": "mohaq.passes.check_ranges",
     "conv-to-linear": "mohaq.passes.conv_to_linear",
     "equalize": "mohaq.passes.equalize",
+    "fold": "mohaq.passes.fold",
     "fold-batchnorm": "mohaq.passes.fold_batchnorm",
     "lower-to-qnn": "mohaq.passes.lower_to_qnn",
     "recognize-cells": "mohaq.passes.recognize_cells",

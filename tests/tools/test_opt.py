@@ -162,6 +162,21 @@ def test_calibrate_reads_beside_the_program(tmp_path: Path) -> None:
     assert all(op.calibration for op in Program.load(Path("out")).layers())
 
 
+def test_paths_beside_the_program_come_first_then_those_below_the_current_folder(
+    net: Path, capsys: Capture
+) -> None:
+    pipeline = "fold,apply-assignment{file=four.json}"
+    Assignment.uniform(4).save(Path("four.json"))
+    assert main([str(net), "-p", pipeline, "-o", "narrow"]) == 0
+    Assignment.uniform(8).save(net / "four.json")
+    assert main([str(net), "-p", pipeline, "-o", "wide"]) == 0
+    capsys.readouterr()
+    for folder, bits in (("narrow", 4), ("wide", 8)):
+        text = (Path(folder) / "program.mlir").read_text()
+        assert f"#quant.grid<{bits}," in text
+        assert f"#quant.grid<{12 - bits}," not in text
+
+
 def test_other_peoples_folder_stays(net: Path, capsys: Capture) -> None:
     Path("mine").mkdir()
     Path("mine/thesis.txt").write_text("years of work")
