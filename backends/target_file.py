@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,22 +25,24 @@ class TargetFiles:
         backend: its name.
         title: what messages call it.
         known: names of the constants that a file may have.
+        check: raises a MohaqError where the constants make no machine; None: all of them do.
     """
 
     folder: Path
     backend: str
     title: str
     known: Collection[str]
+    check: Callable[[Target], object] | None = None
 
     def shipped(self) -> tuple[str, ...]:
         """Names of the targets that come with the backend."""
         return tuple(sorted(p.stem for p in self.folder.glob("*.toml")))
 
     def load(self, name_or_path: str) -> Target:
-        """A shipped target by name, or a TOML file by path; ranges of constants are not checked.
+        """A shipped target by name, or a TOML file by path.
 
         Raises:
-            MohaqError: unknown name or malformed file.
+            MohaqError: unknown name, malformed file, or what `check` raises.
         """
         if name_or_path in self.shipped():
             path, own = self.folder / f"{name_or_path}.toml", True
@@ -56,7 +58,10 @@ class TargetFiles:
             data = tomllib.loads(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise MohaqError("cannot read this target file", where=where, why=str(error)) from None
-        return self._target(data, path, where)
+        target = self._target(data, path, where)
+        if self.check is not None:
+            self.check(target)
+        return target
 
     def _target(self, data: dict[str, Any], path: Path, where: str) -> Target:
         if data.get("schema") != SCHEMA or data.get("backend") != self.backend:

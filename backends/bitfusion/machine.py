@@ -114,20 +114,5 @@ def check_machine(constants: Mapping[str, Any], where: str) -> Machine:
     return Machine({n: constants[n] for n in (*WHOLE, *REAL)})
 
 
-FILES = TargetFiles(FOLDER, "bitfusion", "Bit Fusion", (*WHOLE, *REAL, *OPTIONAL))
-
-
-def shipped() -> tuple[str, ...]:
-    """Names of the targets that come with the backend."""
-    return FILES.shipped()
-
-
-def load_target(name_or_path: str) -> Target:
-    """A shipped target by name, or a TOML file by path.
-
-    Raises:
-        MohaqError: unknown name or malformed file.
-    """
-    target = FILES.load(name_or_path)
-    machine_of(target)
-    return target
+FILES = TargetFiles(FOLDER, "bitfusion", "Bit Fusion", (*WHOLE, *REAL, *OPTIONAL), machine_of)
+shipped, load_target = FILES.shipped, FILES.load

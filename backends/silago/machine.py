@@ -176,20 +176,5 @@ def _check(name: str, value: float, where: str) -> None:
         raise MohaqError(f"constant '{name}' must be at most {limits[name]}", where=where)
 
 
-FILES = TargetFiles(FOLDER, "silago", "SiLago", (*WHOLE, *CODES, *REAL))
-
-
-def shipped() -> tuple[str, ...]:
-    """Names of the targets that come with the backend."""
-    return FILES.shipped()
-
-
-def load_target(name_or_path: str) -> Target:
-    """A shipped target by name, or a TOML file by path.
-
-    Raises:
-        MohaqError: unknown name or malformed file.
-    """
-    target = FILES.load(name_or_path)
-    fabric_of(target)
-    return target
+FILES = TargetFiles(FOLDER, "silago", "SiLago", (*WHOLE, *CODES, *REAL), fabric_of)
+shipped, load_target = FILES.shipped, FILES.load

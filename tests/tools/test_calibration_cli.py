@@ -10,22 +10,12 @@ import numpy as np
 import pytest
 from programs import calibrated, one_cell, sequences, speech_like
 from safetensors.numpy import load_file, save_file
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from mohaq.compiler.clips import METHODS
 from mohaq.compiler.program import Program
-from mohaq.tools.cli import app
 
 Cli = Callable[..., Result]
-
-
-@pytest.fixture
-def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
-    """Runs a command in a folder of its own."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MOHAQ_TRACEBACK", raising=False)
-    runner = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"})
-    return lambda *words: runner.invoke(app, [str(word) for word in words])
 
 
 @pytest.fixture

@@ -13,10 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from programs import calibrated, sequences, speech_like
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 import mohaq
-from mohaq.tools.cli import app
 from mohaq.tools.opt import main as opt
 
 COMMANDS = (
@@ -44,15 +43,6 @@ Cli = Callable[..., Result]
 def plain(text: str) -> str:
     """Without colours, in one line."""
     return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", text).split())
-
-
-@pytest.fixture
-def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
-    """Runs a command in a folder of its own."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MOHAQ_TRACEBACK", raising=False)
-    runner = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"})
-    return lambda *words: runner.invoke(app, [str(word) for word in words])
 
 
 @pytest.fixture

@@ -12,27 +12,18 @@ import onnx
 import pytest
 from programs import sequences
 from restarts import FEATURES, contents, save_data, small
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from mohaq.compiler.assignment import Assignment, Slot
 from mohaq.compiler.data import Dataset, save_dataset
 from mohaq.compiler.diagnostics import MohaqError
 from mohaq.compiler.program import Program
 from mohaq.tools import compiling, reuse, sources
-from mohaq.tools.cli import app
 from mohaq.tools.reuse import data_contents, model_contents, sha256_of
 from mohaq.tools.sources import model_name
 
 Cli = Callable[..., Result]
 TO = ("-t", "reference", "--bits", 8)
-
-
-@pytest.fixture
-def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MOHAQ_TRACEBACK", raising=False)
-    runner = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"})
-    return lambda *words: runner.invoke(app, [str(word) for word in words])
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import pytest
 from programs import calibrated, sequences, speech_like, tensor
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 import mohaq
 from mohaq.compiler.analysis.storage import calibrated_table
@@ -29,18 +29,8 @@ from mohaq.compiler.quantizer import dequantize, quantize
 from mohaq.passes.apply_assignment import apply_assignment
 from mohaq.passes.calibrate import CalibrationSettings, calibrate
 from mohaq.passes.lower_to_qnn import lower_to_qnn
-from mohaq.tools.cli import app
 
 Cli = Callable[..., Result]
-
-
-@pytest.fixture
-def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
-    """Runs a command in a folder of its own."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MOHAQ_TRACEBACK", raising=False)
-    runner = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"})
-    return lambda *words: runner.invoke(app, [str(word) for word in words])
 
 
 @pytest.fixture
